@@ -123,7 +123,11 @@ impl<R> Eq for PublicKey<R> {}
 
 impl<R> fmt::Debug for PublicKey<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({})", encoding::fingerprint(self.key.as_bytes()))
+        write!(
+            f,
+            "PublicKey({})",
+            encoding::fingerprint(self.key.as_bytes())
+        )
     }
 }
 

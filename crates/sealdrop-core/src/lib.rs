@@ -13,6 +13,7 @@ pub mod address;
 pub mod bech32;
 pub mod drop;
 pub mod encoding;
+mod fields;
 pub mod key;
 pub mod log;
 pub mod note;
