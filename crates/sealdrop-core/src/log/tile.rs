@@ -306,3 +306,192 @@ fn parse_number(text: &str) -> Option<(u64, u16)> {
     // Writing it again refuses every other spelling: leading zeroes, a missing x, a width of 0 or 256.
     (width > 0 && number(index, width) == text).then_some((index, width))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check_path(tile: (u8, u64, u16), path: &str) {
+        let (level, index, width) = tile;
+        let tile = TileId {
+            level,
+            index,
+            width,
+        };
+        assert_eq!(tile.path(), path);
+        assert_eq!(TileId::parse_path(path), Ok(tile));
+    }
+
+    #[test]
+    fn paths_are_those_of_the_specification() {
+        check_path((0, 0, 256), "tile/0/000");
+        check_path((0, 0, 16), "tile/0/000.p/16");
+        check_path((0, 999, 255), "tile/0/999.p/255");
+        check_path((3, 1_000, 1), "tile/3/x001/000.p/1");
+        check_path((63, 1_234_067, 256), "tile/63/x001/x234/067");
+        let bundle = BundleId {
+            index: 1_234_067,
+            width: 12,
+        };
+        assert_eq!(bundle.path(), "tile/entries/x001/x234/067.p/12");
+        assert_eq!(BundleId::parse_path(&bundle.path()), Ok(bundle));
+        assert_eq!(bundle.start(), 1_234_067 * 256);
+    }
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        for bad in [
+            "",
+            "tile",
+            "tile/",
+            "tile/0",
+            "tile/0/",
+            "tile/0/0",
+            "tile/0/0000",
+            "tile/00/000",
+            "tile/64/000",
+            "tile/-1/000",
+            "tile/0/x000/001",
+            "tile/0/001/002",
+            "tile/0/x001",
+            "tile/0/xx01/002",
+            "tile/0/+01",
+            "tile/0/000.p",
+            "tile/0/000.p/",
+            "tile/0/000.p/0",
+            "tile/0/000.p/016",
+            "tile/0/000.p/256",
+            "tile/0/000.p/65537",
+            "tile/0/000.p/1.p/1",
+            "tile/0/000/",
+            "/tile/0/000",
+            "tile/0/x999/x999/x999/x999/x999/x999/999",
+            "tile/entries/000",
+        ] {
+            assert_eq!(TileId::parse_path(bad), Err(TileError::Path), "{bad:?}");
+        }
+        assert_eq!(BundleId::parse_path("tile/0/000"), Err(TileError::Path));
+        assert_eq!(BundleId::parse_path("tile/entries/"), Err(TileError::Path));
+    }
+
+    /// The worked example of C2SP tlog-tiles.
+    #[test]
+    fn a_tree_of_70_000_has_the_tiles_of_the_specification() {
+        let all: Vec<TileId> = tiles(70_000).collect();
+        let count = |level, full| {
+            let wanted = |t: &&TileId| t.level == level && (t.width == WIDTH) == full;
+            all.iter().filter(wanted).count()
+        };
+        assert_eq!(
+            (count(0, true), count(1, true), count(2, true)),
+            (273, 1, 0)
+        );
+        let partial: Vec<String> = all
+            .iter()
+            .filter(|t| t.width < WIDTH)
+            .map(TileId::path)
+            .collect();
+        assert_eq!(
+            partial,
+            ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]
+        );
+        let small: Vec<String> = tiles(256).map(|t| t.path()).collect();
+        assert_eq!(small, ["tile/0/000", "tile/1/000.p/1"]);
+        assert_eq!(tiles(0).count(), 0);
+    }
+
+    #[test]
+    fn a_grown_tree_names_its_new_tiles() {
+        let paths =
+            |old, new| -> Vec<String> { tiles_between(old, new).map(|t| t.path()).collect() };
+        assert_eq!(paths(16, 32), ["tile/0/000.p/32"]);
+        assert_eq!(
+            paths(250, 258),
+            ["tile/0/000", "tile/0/001.p/2", "tile/1/000.p/1"]
+        );
+        assert_eq!(paths(256, 258), ["tile/0/001.p/2"]);
+        assert_eq!(paths(256, 256), [""; 0]);
+        let bundles: Vec<String> = bundles_between(250, 258).map(|b| b.path()).collect();
+        assert_eq!(bundles, ["tile/entries/000", "tile/entries/001.p/2"]);
+    }
+
+    /// A store of tiles, written as a tree grows from size to size.
+    fn store(leaves: &[Hash], steps: &[u64]) -> BTreeMap<TileId, Vec<u8>> {
+        let mut stored = BTreeMap::new();
+        let node = tree::nodes_of(leaves);
+        let mut old = 0;
+        for &new in steps {
+            for tile in tiles_between(old, new) {
+                let first = tile.index * u64::from(WIDTH);
+                let hashes: Vec<Hash> = (first..first + u64::from(tile.width))
+                    .map(|index| node(8 * tile.level, index).unwrap())
+                    .collect();
+                assert_eq!(stored.insert(tile, encode(&hashes)), None);
+            }
+            old = new;
+        }
+        stored
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn tiles_carry_roots_and_proofs(size in 1_u64..1_400, step in 1_u64..500, old: u64, index: u64) {
+            let leaves: Vec<Hash> = (0..size).map(|i| tree::leaf_hash(&i.to_be_bytes())).collect();
+            let steps: Vec<u64> = (0..size).step_by(step as usize).skip(1).chain([size]).collect();
+            let stored = store(&leaves, &steps);
+            let root = tree::root(&leaves);
+            let bytes = |tile: TileId| stored.get(&tile).cloned().ok_or(TileError::OutOfRange);
+            let fetch = |tile: TileId| tile.parse(&bytes(tile)?);
+
+            prop_assert_eq!(leaf_hashes(size, &root, bytes), Ok::<_, TileError>(leaves.clone()));
+            prop_assert_eq!(leaf_hashes(size, &leaves[0], bytes).is_err(), size > 1);
+            let frontier = Frontier::read(size, nodes_from(size, fetch)).unwrap();
+            prop_assert_eq!(frontier.root(), root);
+            let index = index % size;
+            let proof = tree::inclusion_proof(index, size, nodes_from(size, fetch)).unwrap();
+            prop_assert_eq!(tree::verify_inclusion(&leaves[index as usize], index, size, &proof, &root), Ok(()));
+            let old = old % (size + 1);
+            let proof = tree::consistency_proof(old, size, nodes_from(size, fetch)).unwrap();
+            let old_root = tree::root(&leaves[..old as usize]);
+            prop_assert_eq!(tree::verify_consistency(old, size, &proof, &old_root, &root), Ok(()));
+        }
+
+        #[test]
+        fn bundles_read_back(entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..=256)) {
+            let bundle = BundleId { index: 0, width: entries.len() as u16 };
+            let bytes = encode_bundle(&entries).unwrap();
+            prop_assert_eq!(bundle.parse(&bytes), Ok(entries.iter().map(Vec::as_slice).collect()));
+            prop_assert_eq!(bundle.parse(&bytes[..bytes.len() - 1]), Err(TileError::Length));
+            let longer = [&bytes[..], &[0]].concat();
+            prop_assert_eq!(bundle.parse(&longer), Err(TileError::Length));
+        }
+    }
+
+    #[test]
+    fn nodes_beyond_the_tree_are_refused() {
+        let mut node = nodes_from(300, |tile| {
+            Ok::<_, TileError>(vec![[0; 32]; tile.width.into()])
+        });
+        for (level, index) in [(0, 300), (3, 38), (8, 1), (16, 0), (255, 0), (7, u64::MAX)] {
+            assert_eq!(
+                node(level, index),
+                Err(TileError::OutOfRange),
+                "{level} {index}"
+            );
+        }
+        assert!(node(0, 299).is_ok() && node(2, 74).is_ok() && node(8, 0).is_ok());
+    }
+
+    #[test]
+    fn an_entry_of_65_536_bytes_is_too_long() {
+        assert!(encode_bundle(&[vec![0; 65_535]]).is_ok());
+        assert_eq!(encode_bundle(&[vec![0; 65_536]]), Err(TileError::Entry));
+    }
+}
