@@ -1,1 +1,6 @@
-fn main() {}
+//! Whole-system tests: the real programs, the machine's own tools, and a server that lies.
+//!
+//! Each module is `cfg(test)`, which it is anyway, because clippy then knows that its helpers are tests too.
+
+#[cfg(test)]
+mod dependencies;

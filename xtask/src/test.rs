@@ -1,0 +1,200 @@
+//! `cargo xtask test`: everything that must hold before a change is merged, on a clean clone, without a terminal.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::step::{self, Outcome, Steps, cargo, on_path};
+use crate::{fuzz, tools};
+
+/// Tests say here what they could not do. `tests/lib.rs` writes it.
+const SKIPS: &str = "SEALDROP_TEST_SKIPS";
+
+/// Runs it all; true if nothing failed and, with `strict`, nothing was skipped.
+pub(crate) fn all(strict: bool) -> Result<bool> {
+    let skips = crate::target().join("xtask/skips");
+    fs::create_dir_all(crate::target().join("xtask"))?;
+    fs::write(&skips, "")?;
+
+    let mut steps = Steps::default();
+    fetch(&mut steps);
+    steps.step("formatting", || quiet("fmt", &["fmt", "--all", "--check"]));
+    steps.step("cargo-deny", || deny(&["bans", "licenses", "sources"]));
+    steps.step("advisories", advisories);
+    steps.step("clippy", || {
+        quiet(
+            "clippy",
+            &[
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        )
+    });
+    steps.step("build", || {
+        quiet("build", &["build", "--locked", "--workspace", "--bins"])
+    });
+    steps.step("fuzz targets", fuzz::smoke);
+
+    let mut counts = Counts::default();
+    steps.step("doc tests", || {
+        counts.step(
+            "doctest",
+            &mut cargo(&["test", "--locked", "--workspace", "--doc", "--no-fail-fast"]),
+        )
+    });
+    let mut tests = if on_path("cargo-nextest") {
+        cargo(&[
+            "nextest",
+            "run",
+            "--locked",
+            "--workspace",
+            "--no-fail-fast",
+            "--status-level",
+            "fail",
+        ])
+    } else {
+        cargo(&[
+            "test",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--no-fail-fast",
+        ])
+    };
+    // The programs are built above; tests that looked for newer ones would wait for cargo's lock in turn.
+    tests.env(SKIPS, &skips).env("SEALDROP_TEST_BUILT", "1");
+    steps.step("tests", || counts.step("tests", &mut tests));
+
+    for skip in fs::read_to_string(&skips)?.lines() {
+        steps.skipped.push(format!("test {skip}"));
+    }
+    println!();
+    for skip in &steps.skipped {
+        println!("SKIPPED {skip}");
+    }
+    if steps.failed > 0 {
+        println!(
+            "{} steps failed; their whole output is in {}",
+            steps.failed,
+            crate::target().join("xtask").display()
+        );
+    }
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    let complete = steps.skipped.is_empty() || !strict;
+    Ok(steps.failed == 0 && counts.failed == 0 && complete)
+}
+
+/// `cargo xtask tools`: only what the tests need from elsewhere.
+pub(crate) fn tools_only() -> Result<bool> {
+    let mut steps = Steps::default();
+    fetch(&mut steps);
+    steps.step("cargo-deny", || {
+        Ok(Outcome::Ok(tools::cargo_deny()?.display().to_string()))
+    });
+    Ok(steps.failed == 0)
+}
+
+fn fetch(steps: &mut Steps) {
+    steps.step("Debian parts", tools::debian);
+    steps.step("npm parts", tools::npm);
+    steps.step("Go age", tools::go_age);
+}
+
+fn quiet(log: &str, arguments: &[&str]) -> Result<Outcome> {
+    run_cargo(log, &mut cargo(arguments))
+}
+
+fn run_cargo(log: &str, command: &mut Command) -> Result<Outcome> {
+    step::run(log, command).map(|_| Outcome::Ok(String::new()))
+}
+
+fn deny(checks: &[&str]) -> Result<Outcome> {
+    let mut command = Command::new(tools::cargo_deny()?);
+    command
+        .current_dir(crate::root())
+        .args(["--color", "never", "check"])
+        .args(checks);
+    run_cargo("deny", &mut command)
+}
+
+/// The advisory database is a git repository; machines that reach only a registry skip it, and say so.
+fn advisories() -> Result<Outcome> {
+    let mut command = Command::new(tools::cargo_deny()?);
+    command
+        .current_dir(crate::root())
+        .args(["--color", "never", "check", "advisories"]);
+    let (success, output) = step::output("advisories", &mut command)?;
+    if success {
+        return Ok(Outcome::Ok(String::new()));
+    }
+    if output.contains("failed to fetch advisory database") {
+        return Ok(Outcome::Skipped(
+            "the advisory database cannot be reached from here".into(),
+        ));
+    }
+    bail!("{}", step::tail(&output, 120))
+}
+
+/// Tests that passed and failed, as cargo test and nextest count them.
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+}
+
+impl Counts {
+    fn step(&mut self, log: &str, command: &mut Command) -> Result<Outcome> {
+        let (success, output) = step::output(log, command)?;
+        let (passed, failed) = count(&output);
+        self.passed += passed;
+        // A suite that did not even build has failed too.
+        self.failed += if success { failed } else { failed.max(1) };
+        if !success {
+            bail!("{}\n{command:?} failed", step::tail(&output, 200));
+        }
+        Ok(Outcome::Ok(format!("{passed} passed")))
+    }
+}
+
+/// Passed and failed tests in the summary lines of cargo test (`test result: ok. 5 passed; 0 failed; …`) and
+/// nextest (`Summary [ 0.1s] 5 tests run: 4 passed (1 slow), 1 failed, 1 timed out, 0 skipped`).
+fn count(output: &str) -> (usize, usize) {
+    let (mut passed, mut failed) = (0, 0);
+    for line in output.lines().map(str::trim_start) {
+        if !line.starts_with("test result:") && !line.starts_with("Summary [") {
+            continue;
+        }
+        for part in line.split([',', ';', ':', '.']) {
+            let mut words = part.split_whitespace();
+            let Some(number) = words.next().and_then(|word| word.parse::<usize>().ok()) else {
+                continue;
+            };
+            match words.next() {
+                Some("passed") => passed += number,
+                Some("failed" | "timed") => failed += number,
+                _ => {}
+            }
+        }
+    }
+    (passed, failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn both_runners_are_counted() {
+        let cargo = "test result: ok. 5 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        assert_eq!(count(&cargo.repeat(2)), (10, 2));
+        let nextest = "     Summary [   0.213s] 7 tests run: 4 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
+        assert_eq!(count(nextest), (4, 3));
+        assert_eq!(count("5 passed\n"), (0, 0));
+    }
+}
