@@ -207,7 +207,7 @@ fn fetch_age() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// cargo-deny: the one on the path, or built here, without optimisation because it runs for a second and builds for ten.
+/// cargo-deny: the one on the path, or built here; without optimisation, because it runs for a second and builds for minutes.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
     cargo_tool("cargo-deny", CARGO_DENY)
 }
