@@ -24,12 +24,13 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Runs a step and prints its line. A failure is counted and the next step runs.
-    pub(crate) fn step(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) {
+    /// Runs a step and prints its line. A failure is counted, shown, and answered with false.
+    pub(crate) fn step(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) -> bool {
         print!("{name:<16} ");
         io::stdout().flush().ok();
         let start = Instant::now();
         let outcome = work();
+        let success = outcome.is_ok();
         let seconds = start.elapsed().as_secs_f64();
         match outcome {
             Ok(Outcome::Ok(note)) => {
@@ -45,6 +46,7 @@ impl Steps {
                 self.failed += 1;
             }
         }
+        success
     }
 }
 
@@ -75,10 +77,12 @@ pub(crate) fn output(log: &str, command: &mut Command) -> Result<(bool, String)>
     Ok((status.success(), output))
 }
 
-/// `cargo`, in the root of the repository, without colours or progress.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
+/// `cargo` with arguments that hold no spaces, in the root of the repository, without colours or progress.
+pub(crate) fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(crate::root());
+    command
+        .args(arguments.split(' '))
+        .current_dir(crate::root());
     command
         .env("CARGO_TERM_COLOR", "never")
         .env("CARGO_TERM_PROGRESS_WHEN", "never");
@@ -95,8 +99,10 @@ fn is_file(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
-/// The last `count` lines.
+/// The last `count` lines, without those that say what cargo is at.
 pub(crate) fn tail(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let is_progress =
+        |line: &str| line.starts_with("   Compiling ") || line.starts_with("  Downloaded ");
+    let lines: Vec<&str> = text.lines().filter(|line| !is_progress(line)).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

@@ -224,7 +224,9 @@ fn cargo_tool(name: &str, version: &str) -> Result<PathBuf> {
     let binary = tools().join("bin").join(name);
     if !binary.exists() {
         let build = tools().join("build");
-        let mut install = cargo(&["install", "--debug", "--locked", "--version", version, name]);
+        let mut install = cargo(&format!(
+            "install --debug --locked --version {version} {name}"
+        ));
         install
             .arg("--root")
             .arg(tools())
