@@ -1,1 +1,17 @@
-//! .
+//! Opening what `sealdrop-core` seals. A crate of its own, so that the server can be built without it:
+//! features unify across a workspace, crates do not.
+//!
+//! Read first: [`open`], which takes a drop apart and makes every check of docs/protocol.md, "Opening";
+//! [`Identity`], by which the `age` crate opens hybrid stanzas.
+
+#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
+mod identity;
+mod open;
+pub mod passphrase;
+mod unpack;
+
+pub use identity::Identity;
+pub use open::{Context, Keys, OpenError, Opened, Quarantine, open, peek};
+pub use unpack::{Attachments, NoAttachments};

@@ -1,0 +1,352 @@
+//! Drops that an attacker would send: each is quarantined, with its reason, and none panics.
+
+use std::io::Write as _;
+
+use sealdrop_core::drop::archive;
+use sealdrop_core::encoding::sha256;
+use sealdrop_core::recipient::Recipient;
+use sealdrop_open::{Keys, NoAttachments, OpenError, Quarantine};
+
+use crate::maker::{Collected, TestBox};
+
+/// A drop with any plaintext, sealed correctly: what an attacker with his own writer sends. The `age` crate is not used:
+/// header and payload come from the core's own pieces, through a one-attachment report whose bytes are then replaced.
+fn seal_plaintext(team: &TestBox, recipients: &[Recipient], plaintext: &[u8]) -> Vec<u8> {
+    use chacha20poly1305::aead::{Aead as _, KeyInit as _};
+    use hkdf::Hkdf;
+    use sha2::Sha256;
+
+    let file_key = sealdrop_core::drop::FileKey::from_bytes([4; 16]);
+    let mut drop = sealdrop_core::drop::header::seal(&file_key, recipients);
+    let nonce = [8; 16];
+    drop.extend_from_slice(&nonce);
+    let mut key = [0; 32];
+    Hkdf::<Sha256>::new(Some(&nonce), file_key.expose())
+        .expand(b"payload", &mut key)
+        .unwrap();
+    let cipher = chacha20poly1305::ChaCha20Poly1305::new_from_slice(&key).unwrap();
+    let chunks: Vec<&[u8]> = plaintext.chunks(65_536).collect();
+    for (i, chunk) in chunks.iter().enumerate() {
+        let mut nonce = [0; 12];
+        nonce[3..11].copy_from_slice(&(i as u64).to_be_bytes());
+        nonce[11] = u8::from(i + 1 == chunks.len());
+        drop.extend_from_slice(&cipher.encrypt(&nonce.into(), *chunk).unwrap());
+    }
+    assert_eq!(team.roster.epoch(), 3);
+    drop
+}
+
+fn recipients(team: &TestBox) -> Vec<Recipient> {
+    team.roster
+        .members()
+        .iter()
+        .map(|m| m.recipient.clone())
+        .collect()
+}
+
+/// Members with their headers and padding, signed by the team's test conversation unless told otherwise.
+struct Tar(Vec<u8>, Vec<u8>);
+
+impl Tar {
+    fn new() -> Self {
+        Self(Vec::new(), archive::SIGNED_PREFIX.to_vec())
+    }
+
+    fn member(self, name: &str, content: &[u8]) -> Self {
+        let header = archive::member_header(name, content.len() as u64).unwrap();
+        self.raw(&header, content)
+    }
+
+    fn raw(mut self, header: &[u8], content: &[u8]) -> Self {
+        self.0.extend_from_slice(header);
+        self.0.extend_from_slice(content);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self.1.extend_from_slice(&sha256(content));
+        self
+    }
+
+    fn signed(self, team: &TestBox) -> Self {
+        let signature = team.keys.voice.sign(&self.1);
+        self.member(archive::SIGNATURE, &signature)
+    }
+
+    fn padded(mut self) -> Vec<u8> {
+        let len = self.0.len() as u64 + archive::END;
+        self.0
+            .resize(sealdrop_core::drop::size::padded(len) as usize, 0);
+        self.0
+    }
+}
+
+#[track_caller]
+fn check(team: &TestBox, plaintext: &[u8], expected: Quarantine) {
+    team.check_quarantined(
+        &seal_plaintext(team, &recipients(team), plaintext),
+        expected,
+    );
+}
+
+#[test]
+fn the_attackers_writer_is_right_when_it_wants_to_be() {
+    let team = TestBox::new(2);
+    let json = team.report("Fine.", &[("a", b"abc")]).to_json().unwrap();
+    let tar = Tar::new()
+        .member(archive::REPORT, &json)
+        .member("attachments/001-a", b"abc")
+        .signed(&team)
+        .padded();
+    team.open(
+        &seal_plaintext(&team, &recipients(&team), &tar),
+        &mut NoAttachments,
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_tar_with_dot_dot_links_devices_and_nuls_is_not_a_drop() {
+    let team = TestBox::new(1);
+    let json = team.report("x", &[("a", b"abc")]).to_json().unwrap();
+    let start = || Tar::new().member(archive::REPORT, &json);
+    for name in [
+        "../escape",
+        "/etc/passwd",
+        "attachments/001-b",
+        "attachments/../../x",
+        "report.json",
+    ] {
+        check(
+            &team,
+            &start().member(name, b"abc").signed(&team).padded(),
+            Quarantine::BadReport,
+        );
+    }
+    for kind in *b"123456xgLKS\0" {
+        let mut header = archive::member_header("attachments/001-a", 3).unwrap();
+        header[156] = kind;
+        check(
+            &team,
+            &start().raw(&header, b"abc").signed(&team).padded(),
+            Quarantine::NotADrop,
+        );
+    }
+    let mut header = archive::member_header("attachments/001-a", 3).unwrap();
+    header[14] = 0;
+    check(
+        &team,
+        &start().raw(&header, b"abc").signed(&team).padded(),
+        Quarantine::NotADrop,
+    );
+}
+
+#[test]
+fn sizes_that_lie_are_not_a_drop() {
+    let team = TestBox::new(1);
+    let json = team.report("x", &[("a", b"abc")]).to_json().unwrap();
+    let start = || Tar::new().member(archive::REPORT, &json);
+    check(
+        &team,
+        &start()
+            .member("attachments/001-a", b"abcd")
+            .signed(&team)
+            .padded(),
+        Quarantine::BadReport,
+    );
+    let huge = archive::member_header("attachments/001-a", (1 << 33) - 1).unwrap();
+    check(
+        &team,
+        &start().raw(&huge, b"abc").signed(&team).padded(),
+        Quarantine::BadReport,
+    );
+    let huge = archive::member_header(archive::REPORT, 1 << 32).unwrap();
+    check(
+        &team,
+        &Tar::new().raw(&huge, b"{}").padded(),
+        Quarantine::NotADrop,
+    );
+    check(
+        &team,
+        &start().signed(&team).padded(),
+        Quarantine::BadReport,
+    );
+    check(&team, &Tar::new().padded(), Quarantine::NotADrop);
+    check(
+        &team,
+        &Tar::new()
+            .member(archive::REPORT, b"not json")
+            .signed(&team)
+            .padded(),
+        Quarantine::BadReport,
+    );
+    check(
+        &team,
+        &Tar::new()
+            .member(archive::REPORT, &b"[".repeat(65_000))
+            .padded(),
+        Quarantine::BadReport,
+    );
+}
+
+#[test]
+fn bytes_after_the_end_are_not_a_drop() {
+    let team = TestBox::new(1);
+    let json = team.report("x", &[]).to_json().unwrap();
+    let tar = Tar::new()
+        .member(archive::REPORT, &json)
+        .signed(&team)
+        .padded();
+    for at in [tar.len() - 1, tar.len() - 1000, 4096] {
+        let mut tar = tar.clone();
+        tar[at] = 1;
+        check(&team, &tar, Quarantine::NotADrop);
+    }
+    let mut wide = tar.clone();
+    wide.resize(131_072, 0);
+    check(&team, &wide, Quarantine::BadPadding);
+}
+
+#[test]
+fn stranger_forges_a_follow_up_into_a_conversation() {
+    let team = TestBox::new(1);
+    let stranger = TestBox::with_seed(1, 1);
+    let json = team.report("Forged.", &[]).to_json().unwrap();
+    let forged =
+        sealdrop_core::phrase::Phrase::from_entropy(&[66; 16]).keys(stranger.roster.box_key());
+    let tar = Tar::new().member(archive::REPORT, &json);
+    let signature = forged.voice.sign(&tar.1);
+    check(
+        &team,
+        &tar.member(archive::SIGNATURE, &signature).padded(),
+        Quarantine::BadSignature,
+    );
+    // His own voice key, but the other's conversation.
+    let mut report = team.report("Forged.", &[]);
+    report.reporter.voice = forged.voice.to_public();
+    let text = String::from_utf8(json).unwrap();
+    let mine = sealdrop_core::encoding::base64(report.reporter.voice.as_bytes());
+    let theirs = sealdrop_core::encoding::base64(team.keys.voice.to_public().as_bytes());
+    let tar = Tar::new().member(archive::REPORT, text.replace(&theirs, &mine).as_bytes());
+    let signature = forged.voice.sign(&tar.1);
+    check(
+        &team,
+        &tar.member(archive::SIGNATURE, &signature).padded(),
+        Quarantine::BadSignature,
+    );
+}
+
+#[test]
+fn server_relays_another_boxs_drops_into_this_one() {
+    let (team, other) = (TestBox::new(1), TestBox::with_seed(1, 40));
+    let json = other.report("For them.", &[]).to_json().unwrap();
+    let tar = Tar::new()
+        .member(archive::REPORT, &json)
+        .signed(&other)
+        .padded();
+    check(&team, &tar, Quarantine::AnotherBox);
+    team.check_quarantined(
+        &other.seal(&other.report("For them.", &[]), &[]),
+        Quarantine::NotAddressedToYou,
+    );
+}
+
+#[test]
+fn reporter_seals_so_that_only_some_members_can_open_then_proves_delivery() {
+    let team = TestBox::new(3);
+    let json = team.report("Only for you.", &[]).to_json().unwrap();
+    let tar = Tar::new()
+        .member(archive::REPORT, &json)
+        .signed(&team)
+        .padded();
+    let mut fewer = recipients(&team);
+    fewer.truncate(2);
+    let expect = |names: &[&str]| {
+        Quarantine::NotAddressedTo(names.iter().map(|n| (*n).to_owned()).collect())
+    };
+    let drop = seal_plaintext(&team, &fewer, &tar);
+    team.check_quarantined(&drop, expect(&["member2"]));
+    // A stanza for somebody else in a member's place, and one with other randomness than the file key gives.
+    let mut wrong = recipients(&team);
+    wrong[1] = TestBox::with_seed(1, 60).roster.members()[0]
+        .recipient
+        .clone();
+    let drop = seal_plaintext(&team, &wrong, &tar);
+    team.check_quarantined(&drop, expect(&["member1"]));
+    // Whoever holds the file key sees it too: the proof fails.
+    let file_key = sealdrop_core::drop::FileKey::from_bytes([4; 16]);
+    let verdict = team.open_with(&drop, Keys::FileKey(&file_key), &mut NoAttachments);
+    assert!(matches!(
+        verdict,
+        Err(OpenError::Quarantine(Quarantine::NotAddressedTo(_)))
+    ));
+    wrong = recipients(&team);
+    wrong.swap(1, 2);
+    team.check_quarantined(
+        &seal_plaintext(&team, &wrong, &tar),
+        expect(&["member1", "member2"]),
+    );
+}
+
+#[test]
+fn a_swapped_or_missing_byte_is_damage() {
+    let team = TestBox::new(1);
+    let drop = team.seal(&team.report("x", &[]), &[]);
+    let header = 70 + 1557;
+    for at in [header + 3, header + 16 + 5, drop.len() - 1] {
+        let mut bad = drop.clone();
+        bad[at] ^= 1;
+        team.check_quarantined(&bad, Quarantine::Damaged);
+    }
+    // In the MAC.
+    let mut bad = drop.clone();
+    bad[header - 10] = if bad[header - 10] == b'A' { b'B' } else { b'A' };
+    team.check_quarantined(&bad, Quarantine::Damaged);
+    team.check_quarantined(&drop[..drop.len() - 1], Quarantine::NotADrop);
+    team.check_quarantined(b"", Quarantine::NotADrop);
+    team.check_quarantined(b"age-encryption.org/v1\n", Quarantine::NotADrop);
+}
+
+#[test]
+fn low_order_points_in_a_stanza_are_refused() {
+    let team = TestBox::new(1);
+    let drop = team.seal(&team.report("x", &[]), &[]);
+    let text = String::from_utf8(drop[22..22 + 1557].to_vec()).unwrap();
+    let enc = text.split([' ', '\n']).nth(2).unwrap();
+    let mut bytes = sealdrop_core::encoding::from_raw_base64(enc.as_bytes()).unwrap();
+    bytes[1088..].fill(0);
+    let mut bad = drop.clone();
+    (&mut bad[22 + 18..])
+        .write_all(sealdrop_core::encoding::raw_base64(&bytes).as_bytes())
+        .unwrap();
+    team.check_quarantined(&bad, Quarantine::NotADrop);
+}
+
+#[test]
+fn a_compressed_bomb_or_another_age_file_is_not_a_drop() {
+    let team = TestBox::new(1);
+    let mut gzip = vec![0x1f, 0x8b, 8, 0];
+    gzip.resize(67_195, 0);
+    team.check_quarantined(&gzip, Quarantine::NotADrop);
+    let armored = b"-----BEGIN AGE ENCRYPTED FILE-----\nAAAA\n-----END AGE ENCRYPTED FILE-----\n";
+    team.check_quarantined(armored, Quarantine::NotADrop);
+}
+
+#[test]
+fn attachments_stay_untrusted_until_the_signature_has_been_read() {
+    let team = TestBox::new(1);
+    let json = team.report("x", &[("a", b"abc")]).to_json().unwrap();
+    let tar = Tar::new()
+        .member(archive::REPORT, &json)
+        .member("attachments/001-a", b"abc");
+    let tar = tar.member(archive::SIGNATURE, &[1; 64]).padded();
+    let mut collected = Collected::default();
+    assert!(
+        team.open(
+            &seal_plaintext(&team, &recipients(&team), &tar),
+            &mut collected
+        )
+        .is_err()
+    );
+    assert_eq!(
+        collected.0[0].1, b"abc",
+        "the sink has the bytes; `open` says that they are not to be believed"
+    );
+}

@@ -1,0 +1,154 @@
+//! Boxes, reports and drops for the tests, all from fixed seeds.
+
+use std::io::{self, Read};
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use sealdrop_core::drop::{FileKey, Sealer};
+use sealdrop_core::key::{BoxSecret, LogRole, SecretKey, VoiceRole};
+use sealdrop_core::log::checkpoint::log_vkey;
+use sealdrop_core::note::Vkey;
+use sealdrop_core::phrase::{Phrase, ReporterKeys};
+use sealdrop_core::recipient::IdentitySeed;
+use sealdrop_core::report::{Attachment, Kind, Report};
+use sealdrop_core::roster::{Draft, Member, Roster};
+use sealdrop_core::time::Time;
+use sealdrop_open::{Attachments, Context, Identity, Keys, OpenError, Opened, Quarantine};
+
+pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
+
+pub(crate) struct TestBox {
+    pub(crate) roster: Roster,
+    pub(crate) identities: Vec<Identity>,
+    pub(crate) keys: ReporterKeys,
+}
+
+impl TestBox {
+    pub(crate) fn new(members: usize) -> Self {
+        Self::with_seed(members, 1)
+    }
+
+    pub(crate) fn with_seed(members: usize, seed: u8) -> Self {
+        let secret = BoxSecret::generate(&mut rng(seed));
+        let box_key = secret.to_public();
+        let log = SecretKey::<LogRole>::generate(&mut rng(seed + 100)).to_public();
+        let seeds: Vec<_> = (0..members)
+            .map(|i| IdentitySeed::from_bytes(&[seed + 1 + i as u8; 32]))
+            .collect();
+        let draft = Draft {
+            box_key: box_key.clone(),
+            origins: vec!["https://drop.example.org".parse().unwrap()],
+            epoch: 3,
+            issued: Time(1_795_000_000),
+            expires: Time(1_800_000_000),
+            window: 21_600,
+            retention: 7_776_000,
+            slips: 8,
+            max_drop: 1 << 30,
+            policy: [9; 32],
+            log: log_vkey(&box_key, &log),
+            members: seeds
+                .iter()
+                .enumerate()
+                .map(|(i, identity)| Member {
+                    name: format!("member{i}"),
+                    role: "team".into(),
+                    recipient: identity.to_public(),
+                    voice: Vkey::new(
+                        format!("member{i}"),
+                        SecretKey::<VoiceRole>::generate(&mut rng(150 + i as u8)).to_public(),
+                    ),
+                })
+                .collect(),
+            devices: Vec::new(),
+        };
+        Self {
+            roster: draft.sign(&secret).unwrap(),
+            identities: seeds.iter().map(Identity::new).collect(),
+            keys: Phrase::from_entropy(&[7; 16]).keys(&box_key),
+        }
+    }
+
+    pub(crate) fn report(&self, text: &str, attachments: &[(&str, &[u8])]) -> Report {
+        let mut report = Report::new(Kind::Report, &self.roster, &self.keys, &mut rng(5));
+        report.form.insert("title".into(), "A hole".into());
+        report.form.insert("description".into(), text.into());
+        report.attachments = attachments
+            .iter()
+            .map(|(name, bytes)| Attachment {
+                name: (*name).into(),
+                size: bytes.len() as u64,
+            })
+            .collect();
+        report
+    }
+
+    pub(crate) fn seal(&self, report: &Report, attachments: &[(&str, &[u8])]) -> Vec<u8> {
+        let file_key = FileKey::from_bytes([4; 16]);
+        let sealer =
+            Sealer::new(&self.roster, report, &self.keys.voice, &file_key, [8; 16]).unwrap();
+        let mut drop = Vec::new();
+        let mut sealed = sealer.seal(|i| {
+            Ok(Box::new(io::Cursor::new(attachments[i].1.to_vec())) as Box<dyn Read + Send>)
+        });
+        sealed.read_to_end(&mut drop).unwrap();
+        assert_eq!(drop.len() as u64, sealer.len());
+        assert_eq!(
+            sealed.digest(),
+            Some(sealdrop_core::encoding::sha256(&drop))
+        );
+        drop
+    }
+
+    pub(crate) fn open(
+        &self,
+        drop: &[u8],
+        sink: &mut dyn Attachments,
+    ) -> Result<Opened, OpenError> {
+        self.open_with(drop, Keys::Identities(&self.identities[..1]), sink)
+    }
+
+    pub(crate) fn open_with(
+        &self,
+        drop: &[u8],
+        keys: Keys<'_>,
+        sink: &mut dyn Attachments,
+    ) -> Result<Opened, OpenError> {
+        let roster = |epoch| (epoch == self.roster.epoch()).then(|| self.roster.clone());
+        let context = Context {
+            box_key: self.roster.box_key(),
+            roster: &roster,
+        };
+        sealdrop_open::open(drop, drop.len() as u64, keys, &context, sink)
+    }
+
+    #[track_caller]
+    pub(crate) fn check_quarantined(&self, drop: &[u8], expected: Quarantine) {
+        match self.open(drop, &mut Collected::default()) {
+            Ok(_) => panic!("opened, expected {expected:?}"),
+            Err(OpenError::Quarantine(reason)) => assert_eq!(reason, expected),
+            Err(other) => panic!("{other:?}, expected {expected:?}"),
+        }
+    }
+}
+
+/// Keeps attachments in memory.
+#[derive(Default)]
+pub(crate) struct Collected(pub(crate) Vec<(String, Vec<u8>)>);
+
+impl Attachments for Collected {
+    fn writer(
+        &mut self,
+        _: usize,
+        member: &str,
+        _: &Attachment,
+    ) -> io::Result<Option<Box<dyn io::Write + '_>>> {
+        self.0.push((member.into(), Vec::new()));
+        Ok(self
+            .0
+            .last_mut()
+            .map(|(_, bytes)| Box::new(bytes) as Box<dyn io::Write>))
+    }
+}
