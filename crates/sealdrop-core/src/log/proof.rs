@@ -8,8 +8,9 @@ use super::cosignature;
 use super::leaf::{Leaf, LeafKind};
 use super::tree::{self, Hash, MAX_PROOF};
 use crate::encoding;
-use crate::key::{LogRole, WitnessRole};
+use crate::key::{BoxKey, LogRole, WitnessRole};
 use crate::note::{Note, NoteError, Vkey};
+use crate::roster::{Roster, RosterError};
 use crate::time::Time;
 
 /// The largest proof file, in bytes: two notes, one of them in base64, a leaf and the hashes.
@@ -153,6 +154,14 @@ pub struct Logged {
     cosigners: Vec<Cosigner>,
 }
 
+/// What a receipt proves to one who knows the box key. Made by [`Receipt::verify`] alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    leaf: Leaf,
+    roster: Roster,
+    logged: Logged,
+}
+
 /// Why a receipt is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -160,6 +169,9 @@ pub enum ReceiptError {
     /// Not a tlog-proof with a drop's leaf and a roster.
     #[error("not a receipt")]
     Malformed,
+    /// The roster is not one of this box.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
     /// The checkpoint is not signed by the roster's log key.
     #[error("the checkpoint is not signed by the log of the roster")]
     LogSignature,
@@ -237,8 +249,23 @@ impl Receipt {
         &self.checkpoint
     }
 
+    /// Verifies all of it, given only the box key of the address. A roster may be past its time, as a proof outlives it: show its dates.
+    ///
+    /// # Errors
+    /// As [`ReceiptError`] says.
+    pub fn verify(&self, box_key: &BoxKey) -> Result<Proven, ReceiptError> {
+        let roster = Roster::verify_ignoring_expiry(&self.roster, box_key)?;
+        let witnesses = roster.devices().iter().map(|d| (d.member(), &d.witness));
+        let logged = self.verify_logged(roster.log_key(), witnesses)?;
+        Ok(Proven {
+            leaf: self.leaf,
+            roster,
+            logged,
+        })
+    }
+
     /// Verifies the log's part, given the log key and `(member, witness)` for each device of a roster that was verified.
-    /// `Receipt::verify` does both.
+    /// [`Receipt::verify`] does both.
     ///
     /// # Errors
     /// As [`ReceiptError`] says.
@@ -285,6 +312,26 @@ impl fmt::Display for Receipt {
             checkpoint: self.checkpoint.clone(),
         };
         file.fmt(f)
+    }
+}
+
+impl Proven {
+    /// The leaf of the drop.
+    #[must_use]
+    pub fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// The roster it was sealed to.
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Under which checkpoint it is, and who cosigned that.
+    #[must_use]
+    pub fn logged(&self) -> &Logged {
+        &self.logged
     }
 }
 

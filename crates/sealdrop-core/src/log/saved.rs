@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::drop::FileKey;
 use crate::encoding;
 use crate::note::Note;
 
@@ -27,7 +28,7 @@ pub struct SavedKey {
     /// SHA-256 of the drop.
     pub digest: [u8; 32],
     /// The drop's file key.
-    pub file_key: Zeroizing<[u8; 16]>,
+    pub file_key: FileKey,
 }
 
 /// Why such a file is refused.
@@ -98,7 +99,7 @@ impl SavedKey {
         Zeroizing::new(write(&KeyJson {
             version: VERSION,
             digest: encoding::hex(&self.digest),
-            file_key: encoding::base64(&*self.file_key),
+            file_key: encoding::base64(self.file_key.expose()),
         }))
     }
 
@@ -109,14 +110,10 @@ impl SavedKey {
     pub fn parse(bytes: &[u8]) -> Result<Self, SavedError> {
         let json: KeyJson = read(bytes)?;
         let key = encoding::from_base64(&json.file_key).map(Zeroizing::new);
-        let key = key.ok_or(SavedError::Malformed)?;
+        let key = key.and_then(|key| Some(Zeroizing::new(<[u8; 16]>::try_from(&**key).ok()?)));
         Ok(Self {
             digest: encoding::from_hex(&json.digest).ok_or(SavedError::Malformed)?,
-            file_key: Zeroizing::new(
-                key.as_slice()
-                    .try_into()
-                    .map_err(|_| SavedError::Malformed)?,
-            ),
+            file_key: FileKey::from_bytes(*key.ok_or(SavedError::Malformed)?),
         })
     }
 }
@@ -137,5 +134,69 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SavedError> {
         VERSION => serde_json::from_slice(bytes).map_err(|_| SavedError::Malformed),
         0 => Err(SavedError::Malformed),
         _ => Err(SavedError::Version),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTE: &str = "text\n\n— name AAAAAAA=\n";
+
+    fn receipt() -> SavedReceipt {
+        let note = Note::parse(NOTE.as_bytes()).unwrap();
+        SavedReceipt {
+            address: "https://drop.example#sdbox1".into(),
+            promise: note.clone(),
+            roster: note,
+        }
+    }
+
+    #[test]
+    fn a_receipt_file_reads_back() {
+        let json = receipt().to_json();
+        assert_eq!(SavedReceipt::parse(json.as_bytes()), Ok(receipt()));
+    }
+
+    #[test]
+    fn a_key_file_reads_back() {
+        let key = SavedKey {
+            digest: [1; 32],
+            file_key: FileKey::from_bytes([2; 16]),
+        };
+        let read = SavedKey::parse(key.to_json().as_bytes()).ok().unwrap();
+        assert_eq!(read.digest, [1; 32]);
+        assert_eq!(read.file_key.expose(), &[2; 16]);
+    }
+
+    #[track_caller]
+    fn check(json: &str, expected: SavedError) {
+        assert_eq!(SavedReceipt::parse(json.as_bytes()), Err(expected));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let good = receipt().to_json();
+        check("", SavedError::Malformed);
+        check("[]", SavedError::Malformed);
+        check(&good.replace(": 1,", ": 0,"), SavedError::Malformed);
+        check(&good.replace(": 1,", ": 2,"), SavedError::Version);
+        check(&good.replace(": 1,", ": \"1\","), SavedError::Malformed);
+        check(&good.replace("address", "adress"), SavedError::Malformed);
+        check(&good.replace("text\\n", "text"), SavedError::Malformed);
+        check(&format!("{good}x"), SavedError::Malformed);
+        let key = |text: &str| SavedKey::parse(text.as_bytes()).err();
+        let hash = "00".repeat(32);
+        let json =
+            |file_key| format!(r#"{{"version":1,"digest":"{hash}","file_key":"{file_key}"}}"#);
+        assert_eq!(key(&json("AAAAAAAAAAAAAAAAAAAAAA==")), None);
+        assert_eq!(
+            key(&json("AAAAAAAAAAAAAAAAAAAAAA")),
+            Some(SavedError::Malformed)
+        );
+        assert_eq!(
+            key(&json("AAAAAAAAAAAAAAAAAAAA")),
+            Some(SavedError::Malformed)
+        );
     }
 }
