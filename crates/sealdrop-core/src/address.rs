@@ -23,7 +23,9 @@ pub enum AddressError {
     #[error("the address has no box: it must end in `#sdbox1…`")]
     MissingBox,
     /// `scheme`.
-    #[error("the address must begin with https:// (http:// only for an onion service or this machine)")]
+    #[error(
+        "the address must begin with https:// (http:// only for an onion service or this machine)"
+    )]
     Scheme,
     /// `origin`: host, port or path break the rules.
     #[error("the part of the address before `#` is not one that a box can have")]
@@ -42,7 +44,10 @@ impl FromStr for Address {
         if fragment.is_empty() {
             return Err(AddressError::MissingBox);
         }
-        Ok(Self { origin, box_key: BoxKey::parse(fragment)? })
+        Ok(Self {
+            origin,
+            box_key: BoxKey::parse(fragment)?,
+        })
     }
 }
 
@@ -104,7 +109,11 @@ impl FromStr for Origin {
             None => None,
             Some(digits) => {
                 let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-                let port: u16 = digits.parse().ok().filter(|_| plain).ok_or(AddressError::Origin)?;
+                let port: u16 = digits
+                    .parse()
+                    .ok()
+                    .filter(|_| plain)
+                    .ok_or(AddressError::Origin)?;
                 Some(port).filter(|&port| port != default_port)
             }
         };
@@ -137,7 +146,9 @@ fn split_authority(rest: &str) -> (&str, Option<&str>, &str) {
 
 fn is_host(host: &str) -> bool {
     if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return inner.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_string() == inner);
+        return inner
+            .parse::<Ipv6Addr>()
+            .is_ok_and(|ip| ip.to_string() == inner);
     }
     if host.ends_with(|c: char| c.is_ascii_digit()) {
         return host.parse::<Ipv4Addr>().is_ok();
@@ -147,7 +158,9 @@ fn is_host(host: &str) -> bool {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         })
 }
 
@@ -165,7 +178,10 @@ fn is_onion(host: &str) -> bool {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let ip = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -175,14 +191,23 @@ mod tests {
 
     #[track_caller]
     fn check(origin: &str, expected: Result<&str, AddressError>) {
-        assert_eq!(origin.parse::<Origin>().as_ref().map(Origin::as_str), expected.as_ref().map(|s| *s));
+        assert_eq!(
+            origin.parse::<Origin>().as_ref().map(Origin::as_str),
+            expected.as_ref().map(|s| *s)
+        );
     }
 
     #[test]
     fn an_origin_has_one_spelling() {
         check("https://drop.example.org", Ok("https://drop.example.org"));
-        check("https://drop.example.org:443/a/b", Ok("https://drop.example.org/a/b"));
-        check("https://drop.example.org:8443", Ok("https://drop.example.org:8443"));
+        check(
+            "https://drop.example.org:443/a/b",
+            Ok("https://drop.example.org/a/b"),
+        );
+        check(
+            "https://drop.example.org:8443",
+            Ok("https://drop.example.org:8443"),
+        );
         check("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080"));
         check("http://[::1]:80", Ok("http://[::1]"));
         check("http://abcdef.onion", Ok("http://abcdef.onion"));

@@ -9,7 +9,7 @@ pub mod seal;
 pub mod shape;
 pub mod size;
 
-pub use seal::{SealError, Sealer, Sealed};
+pub use seal::{SealError, Sealed, Sealer};
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;

@@ -61,20 +61,29 @@ impl Phrase {
         let list = Language::English.word_list();
         for (position, word) in words.iter().enumerate() {
             if list.binary_search(word).is_err() {
-                return Err(PhraseError::UnknownWord { position: position + 1, nearest: nearest_word(word) });
+                return Err(PhraseError::UnknownWord {
+                    position: position + 1,
+                    nearest: nearest_word(word),
+                });
             }
         }
         let joined = Zeroizing::new(words.join(" "));
-        let mnemonic =
-            Mnemonic::parse_in_normalized(Language::English, &joined).map_err(|_| PhraseError::Checksum)?;
+        let mnemonic = Mnemonic::parse_in_normalized(Language::English, &joined)
+            .map_err(|_| PhraseError::Checksum)?;
         let entropy = Zeroizing::new(mnemonic.to_entropy());
-        Ok(Self(Zeroizing::new(entropy.as_slice().try_into().expect("twelve words are 16 bytes"))))
+        Ok(Self(Zeroizing::new(
+            entropy
+                .as_slice()
+                .try_into()
+                .expect("twelve words are 16 bytes"),
+        )))
     }
 
     /// The twelve words, separated by single spaces.
     #[must_use]
     pub fn words(&self) -> Zeroizing<String> {
-        let mnemonic = Mnemonic::from_entropy_in(Language::English, &*self.0).expect("16 bytes are twelve words");
+        let mnemonic = Mnemonic::from_entropy_in(Language::English, &*self.0)
+            .expect("16 bytes are twelve words");
         Zeroizing::new(mnemonic.to_string())
     }
 
@@ -82,7 +91,11 @@ impl Phrase {
     #[must_use]
     pub fn keys(&self, box_key: &BoxKey) -> ReporterKeys {
         let derive = |usage: &[u8]| {
-            Zeroizing::new(encoding::hkdf::<32>(&*self.0, box_key.as_bytes(), &[b"sealdrop/v1/", usage]))
+            Zeroizing::new(encoding::hkdf::<32>(
+                &*self.0,
+                box_key.as_bytes(),
+                &[b"sealdrop/v1/", usage],
+            ))
         };
         let voice = SecretKey::from_seed(&derive(b"voice"));
         ReporterKeys {
@@ -97,7 +110,10 @@ impl Phrase {
 /// The word of the list with the fewest edits to `word`, the first of them on a tie.
 fn nearest_word(word: &str) -> &'static str {
     let list = Language::English.word_list();
-    list.iter().copied().min_by_key(|candidate| edits(word, candidate)).expect("the word list is not empty")
+    list.iter()
+        .copied()
+        .min_by_key(|candidate| edits(word, candidate))
+        .expect("the word list is not empty")
 }
 
 /// Levenshtein distance, over characters; long input counts only by its first 32.
@@ -171,7 +187,8 @@ impl fmt::Display for ConversationId {
 mod tests {
     use super::*;
 
-    const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+    const WORDS: &str =
+        "legal winner thank year wave sausage worth useful legal winner thank yellow";
 
     #[test]
     fn a_phrase_reads_back_in_any_case_and_spacing() {
@@ -188,7 +205,13 @@ mod tests {
 
     #[test]
     fn phrase_typed_with_a_slip_of_the_finger() {
-        check(&WORDS.replace("sausage", "sausge"), &PhraseError::UnknownWord { position: 6, nearest: "sausage" });
+        check(
+            &WORDS.replace("sausage", "sausge"),
+            &PhraseError::UnknownWord {
+                position: 6,
+                nearest: "sausage",
+            },
+        );
         check(&WORDS.replace("yellow", "year"), &PhraseError::Checksum);
         check("legal winner", &PhraseError::Count(2));
         check("", &PhraseError::Count(0));

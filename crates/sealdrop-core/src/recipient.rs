@@ -58,12 +58,18 @@ impl Recipient {
     /// # Errors
     /// [`InvalidRecipient`]: the ML-KEM key is not reduced, or the X25519 share is of low order (its secrets would be known to all).
     pub fn from_bytes(bytes: &[u8; RECIPIENT_LEN]) -> Result<Self, InvalidRecipient> {
-        let key = <XWing as KemTrait>::PublicKey::from_bytes(bytes).map_err(|_| InvalidRecipient)?;
-        let share: [u8; 32] = *bytes.last_chunk().expect("a recipient is longer than a share");
+        let key =
+            <XWing as KemTrait>::PublicKey::from_bytes(bytes).map_err(|_| InvalidRecipient)?;
+        let share: [u8; 32] = *bytes
+            .last_chunk()
+            .expect("a recipient is longer than a share");
         if is_low_order(&share) {
             return Err(InvalidRecipient);
         }
-        Ok(Self { key, bytes: Box::new(*bytes) })
+        Ok(Self {
+            key,
+            bytes: Box::new(*bytes),
+        })
     }
 
     /// The bytes of the key.
@@ -82,11 +88,14 @@ impl Recipient {
     /// docs/protocol.md, "Verifiable addressing". The same file key gives the same bytes.
     #[must_use]
     pub fn seal_stanza(&self, file_key: &FileKey) -> Stanza {
-        let mut randomness = Randomness(Zeroizing::new(encoding::hkdf(
-            file_key.expose(),
-            &encoding::sha256(&*self.bytes),
-            &[b"sealdrop/v1/stanza"],
-        )), 0);
+        let mut randomness = Randomness(
+            Zeroizing::new(encoding::hkdf(
+                file_key.expose(),
+                &encoding::sha256(&*self.bytes),
+                &[b"sealdrop/v1/stanza"],
+            )),
+            0,
+        );
         let (enc, body) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeS::Base,
             &self.key,
@@ -95,10 +104,19 @@ impl Recipient {
             b"",
             &mut randomness,
         )
-        .expect("X-Wing encapsulates to every key that parsed, and 16 bytes are not too many to seal");
-        assert_eq!(randomness.1, 64, "X-Wing takes exactly 64 bytes, or every stanza would be unverifiable");
+        .expect(
+            "X-Wing encapsulates to every key that parsed, and 16 bytes are not too many to seal",
+        );
+        assert_eq!(
+            randomness.1, 64,
+            "X-Wing takes exactly 64 bytes, or every stanza would be unverifiable"
+        );
         Stanza {
-            enc: enc.to_bytes().as_slice().try_into().expect("X-Wing's enc has this length"),
+            enc: enc
+                .to_bytes()
+                .as_slice()
+                .try_into()
+                .expect("X-Wing's enc has this length"),
             body: body.as_slice().try_into().expect("16 bytes and a tag"),
         }
     }
@@ -146,7 +164,11 @@ impl IdentitySeed {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = bech32::decode(IDENTITY_HRP, text).ok()?;
-        let seed = bytes.as_slice().try_into().ok().map(|seed| Self::from_bytes(&seed));
+        let seed = bytes
+            .as_slice()
+            .try_into()
+            .ok()
+            .map(|seed| Self::from_bytes(&seed));
         bytes.zeroize();
         seed
     }
@@ -166,10 +188,18 @@ impl IdentitySeed {
     /// The recipient of this identity.
     #[must_use]
     pub fn to_public(&self) -> Recipient {
-        let secret = <XWing as KemTrait>::PrivateKey::from_bytes(&*self.0).expect("any 32 bytes are a seed");
+        let secret =
+            <XWing as KemTrait>::PrivateKey::from_bytes(&*self.0).expect("any 32 bytes are a seed");
         let key = XWing::sk_to_pk(&secret);
-        let bytes = key.to_bytes().as_slice().try_into().expect("X-Wing's keys have this length");
-        Recipient { key, bytes: Box::new(bytes) }
+        let bytes = key
+            .to_bytes()
+            .as_slice()
+            .try_into()
+            .expect("X-Wing's keys have this length");
+        Recipient {
+            key,
+            bytes: Box::new(bytes),
+        }
     }
 }
 
@@ -201,7 +231,11 @@ impl TryRng for Randomness {
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
         let end = self.1 + out.len();
-        out.copy_from_slice(self.0.get(self.1..end).expect("X-Wing takes 64 bytes and no more"));
+        out.copy_from_slice(
+            self.0
+                .get(self.1..end)
+                .expect("X-Wing takes 64 bytes and no more"),
+        );
         self.1 = end;
         Ok(())
     }
@@ -214,8 +248,12 @@ mod tests {
     use super::*;
 
     /// The example identity of C2SP age.md begins and ends so.
-    const IDENTITY: &str = "AGE-SECRET-KEY-PQ-1XX76JRALNLXDMEW0CRK45QMCCH4X06SE84UN3VPM33W6HWDX0H3SK3ZQFR";
-    const RECIPIENT_ENDS: [&str; 2] = ["age1pq1x34nzsvr0rxjsgdn8zgyhfe8j7ceq5r9rdelkjuh3y235jzxshfg87pzf5zrqtzdxz95paef6caq5aapdm", "9pyyzk3tlhl53k2ykx3qheyty7saeq0d3fzv49zc0k"];
+    const IDENTITY: &str =
+        "AGE-SECRET-KEY-PQ-1XX76JRALNLXDMEW0CRK45QMCCH4X06SE84UN3VPM33W6HWDX0H3SK3ZQFR";
+    const RECIPIENT_ENDS: [&str; 2] = [
+        "age1pq1x34nzsvr0rxjsgdn8zgyhfe8j7ceq5r9rdelkjuh3y235jzxshfg87pzf5zrqtzdxz95paef6caq5aapdm",
+        "9pyyzk3tlhl53k2ykx3qheyty7saeq0d3fzv49zc0k",
+    ];
 
     #[test]
     fn the_example_of_the_specification() {
@@ -232,7 +270,11 @@ mod tests {
     fn low_order_points_in_a_recipient_are_refused() {
         let good = *IdentitySeed::from_bytes(&[7; 32]).to_public().as_bytes();
         assert!(Recipient::from_bytes(&good).is_ok());
-        for low in [[0; 32], { let mut one = [0; 32]; one[0] = 1; one }] {
+        for low in [[0; 32], {
+            let mut one = [0; 32];
+            one[0] = 1;
+            one
+        }] {
             let mut bad = good;
             bad[RECIPIENT_LEN - 32..].copy_from_slice(&low);
             assert!(Recipient::from_bytes(&bad).is_err());

@@ -94,7 +94,9 @@ pub enum ReportError {
     #[error("the form has too many fields, or one with a name that is not allowed")]
     Field,
     /// An attachment has a name or size that is not allowed, or there are more than 999.
-    #[error("there are more than 999 attachments, or one has no name or a name of more than 255 bytes")]
+    #[error(
+        "there are more than 999 attachments, or one has no name or a name of more than 255 bytes"
+    )]
     Attachment,
     /// The conversation id does not follow from the voice key and the box.
     #[error("the conversation is not that of the key that signs")]
@@ -129,8 +131,13 @@ impl Report {
     /// A rule that [`Report::parse`] would find broken.
     pub fn to_json(&self) -> Result<Vec<u8>, ReportError> {
         self.check()?;
-        let json = serde_json::to_vec_pretty(&Wire::from(self)).expect("strings and numbers are always JSON");
-        if json.len() > MAX_REPORT { Err(ReportError::TooLong) } else { Ok(json) }
+        let json = serde_json::to_vec_pretty(&Wire::from(self))
+            .expect("strings and numbers are always JSON");
+        if json.len() > MAX_REPORT {
+            Err(ReportError::TooLong)
+        } else {
+            Ok(json)
+        }
     }
 
     /// Reads `report.json`. The signature is not checked here: `sealdrop-open` has the archive.
@@ -150,12 +157,18 @@ impl Report {
     fn check(&self) -> Result<(), ReportError> {
         let is_name = |name: &String| {
             (1..=64).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         if self.form.len() > MAX_FIELDS || !self.form.keys().all(is_name) {
             return Err(ReportError::Field);
         }
-        if self.form.get("title").is_some_and(|title| title.chars().count() > MAX_TITLE) {
+        if self
+            .form
+            .get("title")
+            .is_some_and(|title| title.chars().count() > MAX_TITLE)
+        {
             return Err(ReportError::Title);
         }
         let fits = |a: &Attachment| (1..=255).contains(&a.name.len()) && a.size <= MAX_DECIMAL;
@@ -218,7 +231,9 @@ impl From<&Report> for Wire {
 impl Wire {
     fn into_report(self) -> Option<Report> {
         let clue = encoding::from_base64_array(&self.reporter.clue)?;
-        let usable = self.version == 1 && self.epoch <= MAX_DECIMAL && !crate::recipient::is_low_order(&clue);
+        let usable = self.version == 1
+            && self.epoch <= MAX_DECIMAL
+            && !crate::recipient::is_low_order(&clue);
         usable.then_some(())?;
         Some(Report {
             kind: self.kind,
@@ -230,7 +245,8 @@ impl Wire {
             reporter: Reporter {
                 recipient: Recipient::parse(&self.reporter.recipient).ok()?,
                 clue,
-                voice: PublicKey::from_bytes(&encoding::from_base64_array(&self.reporter.voice)?).ok()?,
+                voice: PublicKey::from_bytes(&encoding::from_base64_array(&self.reporter.voice)?)
+                    .ok()?,
             },
             form: self.form.0,
             attachments: self.attachments,

@@ -96,7 +96,9 @@ impl Device {
     /// The member whose machine it is.
     #[must_use]
     pub fn member(&self) -> &str {
-        self.name().split_once('/').map_or(self.name(), |(member, _)| member)
+        self.name()
+            .split_once('/')
+            .map_or(self.name(), |(member, _)| member)
     }
 }
 
@@ -184,15 +186,20 @@ impl Roster {
     /// # Errors
     /// As [`RosterError`] says, without the checks of origin, time and epoch.
     pub fn verify_ignoring_expiry(note: &Note, box_key: &BoxKey) -> Result<Self, RosterError> {
-        let text = note.verify(&box_vkey(box_key)).map_err(|error| match error {
-            NoteError::Unsigned | NoteError::BadSignature => RosterError::NotSigned,
-            _ => RosterError::Malformed,
-        })?;
+        let text = note
+            .verify(&box_vkey(box_key))
+            .map_err(|error| match error {
+                NoteError::Unsigned | NoteError::BadSignature => RosterError::NotSigned,
+                _ => RosterError::Malformed,
+            })?;
         let draft = Draft::parse(text)?;
         if draft.box_key != *box_key {
             return Err(RosterError::AnotherBox);
         }
-        Ok(Self { draft, note: note.clone() })
+        Ok(Self {
+            draft,
+            note: note.clone(),
+        })
     }
 
     /// The signed note.
@@ -210,7 +217,10 @@ impl Roster {
     /// What to remember so that an older one is refused.
     #[must_use]
     pub fn seen(&self) -> Seen {
-        Seen { epoch: self.draft.epoch, digest: self.digest() }
+        Seen {
+            epoch: self.draft.epoch,
+            digest: self.digest(),
+        }
     }
 
     /// The content, from which the next roster can be made.
@@ -346,7 +356,13 @@ impl Draft {
         line("max-drop", &self.max_drop);
         line("policy", &encoding::hex(&self.policy));
         line("log", &self.log);
-        for Member { name, role, recipient, voice } in &self.members {
+        for Member {
+            name,
+            role,
+            recipient,
+            voice,
+        } in &self.members
+        {
             line("member", &format_args!("{name} {role} {recipient} {voice}"));
         }
         for Device { access, witness } in &self.devices {
@@ -356,14 +372,24 @@ impl Draft {
     }
 
     fn parse(text: &str) -> Result<Self, RosterError> {
-        let mut lines = Lines(text.strip_suffix('\n').ok_or(RosterError::Malformed)?.split('\n').peekable());
+        let mut lines = Lines(
+            text.strip_suffix('\n')
+                .ok_or(RosterError::Malformed)?
+                .split('\n')
+                .peekable(),
+        );
         if lines.0.next() != Some(FIRST_LINE) {
             return Err(RosterError::Malformed);
         }
         let draft = Self {
             box_key: lines.one("box", |v| BoxKey::parse(v).ok())?,
             // An origin that is not in its one spelling would compare unequal to itself.
-            origins: lines.many("origin", |v| v.parse::<Origin>().ok().filter(|o| o.as_str() == v).ok_or(RosterError::Malformed))?,
+            origins: lines.many("origin", |v| {
+                v.parse::<Origin>()
+                    .ok()
+                    .filter(|o| o.as_str() == v)
+                    .ok_or(RosterError::Malformed)
+            })?,
             epoch: lines.one("epoch", from_decimal)?,
             issued: lines.one("issued", from_decimal).map(Time)?,
             expires: lines.one("expires", from_decimal).map(Time)?,
@@ -376,7 +402,10 @@ impl Draft {
             members: lines.many("member", parse_member)?,
             devices: lines.many("device", |v| parse_device(v).ok_or(RosterError::Malformed))?,
         };
-        if !lines.0.all(|line| line.starts_with("x-") && line.contains(": ")) {
+        if !lines
+            .0
+            .all(|line| line.starts_with("x-") && line.contains(": "))
+        {
             return Err(RosterError::Malformed);
         }
         draft.check()?;
@@ -395,20 +424,31 @@ impl Draft {
             && self.log.name() == crate::log::checkpoint::log_name(&self.box_key, self.log.key())
             && (1..=MAX_MEMBERS).contains(&self.members.len())
             && self.devices.len() <= MAX_DEVICES
-            && self.devices.iter().all(|d| self.members.iter().any(|m| m.name == d.member()));
+            && self
+                .devices
+                .iter()
+                .all(|d| self.members.iter().any(|m| m.name == d.member()));
         if !in_range {
             return Err(RosterError::Malformed);
         }
         let ed25519 = [*self.box_key.as_bytes(), *self.log.key().as_bytes()]
             .into_iter()
             .chain(self.members.iter().map(|m| *m.voice.key().as_bytes()))
-            .chain(self.devices.iter().flat_map(|d| [*d.access.key().as_bytes(), *d.witness.key().as_bytes()]));
+            .chain(
+                self.devices
+                    .iter()
+                    .flat_map(|d| [*d.access.key().as_bytes(), *d.witness.key().as_bytes()]),
+            );
         let unique = all_unique(ed25519)
             && all_unique(self.members.iter().map(|m| &m.name))
             && all_unique(self.members.iter().map(|m| m.recipient.as_bytes()))
             && all_unique(self.devices.iter().map(Device::name))
             && all_unique(&self.origins);
-        if unique { Ok(()) } else { Err(RosterError::Duplicate) }
+        if unique {
+            Ok(())
+        } else {
+            Err(RosterError::Duplicate)
+        }
     }
 }
 
@@ -422,14 +462,23 @@ struct Lines<'a>(std::iter::Peekable<std::str::Split<'a, char>>);
 
 impl<'a> Lines<'a> {
     fn next_named(&mut self, name: &str) -> Option<&'a str> {
-        let value = |line: &&'a str| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": "));
+        let value = |line: &&'a str| {
+            line.strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix(": "))
+        };
         let found = self.0.peek().and_then(value)?;
         self.0.next();
         Some(found)
     }
 
-    fn one<T>(&mut self, name: &str, parse: impl FnOnce(&'a str) -> Option<T>) -> Result<T, RosterError> {
-        self.next_named(name).and_then(parse).ok_or(RosterError::Malformed)
+    fn one<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Result<T, RosterError> {
+        self.next_named(name)
+            .and_then(parse)
+            .ok_or(RosterError::Malformed)
     }
 
     fn many<T>(
@@ -450,18 +499,28 @@ fn parse_member(value: &str) -> Result<Member, RosterError> {
     let [name, role, recipient, voice] = fields[..] else {
         return Err(RosterError::Malformed);
     };
-    let voice = Vkey::parse(voice).filter(|vkey| vkey.name() == name).ok_or(RosterError::Malformed)?;
+    let voice = Vkey::parse(voice)
+        .filter(|vkey| vkey.name() == name)
+        .ok_or(RosterError::Malformed)?;
     if !encoding::is_handle(name) || !encoding::is_handle(role) {
         return Err(RosterError::Malformed);
     }
     let recipient = Recipient::parse(recipient).map_err(|_| RosterError::Recipient)?;
-    Ok(Member { name: name.into(), role: role.into(), recipient, voice })
+    Ok(Member {
+        name: name.into(),
+        role: role.into(),
+        recipient,
+        voice,
+    })
 }
 
 fn parse_device(value: &str) -> Option<Device> {
     let (access, witness) = value.split_once(' ')?;
-    let (access, witness): (Vkey<AccessRole>, Vkey<WitnessRole>) = (Vkey::parse(access)?, Vkey::parse(witness)?);
+    let (access, witness): (Vkey<AccessRole>, Vkey<WitnessRole>) =
+        (Vkey::parse(access)?, Vkey::parse(witness)?);
     let (member, device) = access.name().split_once('/')?;
-    let fits = encoding::is_handle(member) && encoding::is_handle(device) && access.name() == witness.name();
+    let fits = encoding::is_handle(member)
+        && encoding::is_handle(device)
+        && access.name() == witness.name();
     fits.then_some(Device { access, witness })
 }

@@ -74,7 +74,13 @@ pub fn archive_len(report_len: u64, attachments: impl IntoIterator<Item = u64>) 
 /// The member's name of attachment `index` (from 0) whose file was called `name`. docs/protocol.md, "Attachment names".
 #[must_use]
 pub fn attachment_member(index: usize, name: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || "._-".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
     let mut safe: String = name.chars().map(safe).collect();
     if safe.starts_with('.') {
         safe.replace_range(..1, "_");
@@ -90,7 +96,10 @@ mod tests {
     #[test]
     fn a_header_reads_back_and_no_other_does() {
         let header = member_header("attachments/001-poc.bin", 12_345).unwrap();
-        assert_eq!(parse_member_header(&header), Some(("attachments/001-poc.bin", 12_345)));
+        assert_eq!(
+            parse_member_header(&header),
+            Some(("attachments/001-poc.bin", 12_345))
+        );
         for at in 0..BLOCK {
             let mut bad = header;
             bad[at] ^= 1;
@@ -101,9 +110,18 @@ mod tests {
     #[test]
     fn attachment_names_are_never_paths() {
         assert_eq!(attachment_member(0, "poc.bin"), "attachments/001-poc.bin");
-        assert_eq!(attachment_member(1, "../../etc/passwd"), "attachments/002-_._.._etc_passwd");
-        assert_eq!(attachment_member(2, "/abs\0\x1b[31m"), "attachments/003-_abs__31m".replace("abs__31m", "abs___31m"));
-        assert_eq!(attachment_member(998, &"ä".repeat(255)).len(), "attachments/999-".len() + 64);
+        assert_eq!(
+            attachment_member(1, "../../etc/passwd"),
+            "attachments/002-_._.._etc_passwd"
+        );
+        assert_eq!(
+            attachment_member(2, "/abs\0\x1b[31m"),
+            "attachments/003-_abs__31m".replace("abs__31m", "abs___31m")
+        );
+        assert_eq!(
+            attachment_member(998, &"ä".repeat(255)).len(),
+            "attachments/999-".len() + 64
+        );
         assert!(attachment_member(3, &format!("{}.tar.gz", "x".repeat(200))).ends_with("x.tar.gz"));
     }
 }

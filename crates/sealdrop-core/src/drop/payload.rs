@@ -17,7 +17,11 @@ pub(super) struct PayloadKey(ChaCha20Poly1305);
 
 impl PayloadKey {
     pub(super) fn new(file_key: &FileKey, nonce: &[u8; 16]) -> Self {
-        let key = Zeroizing::new(encoding::hkdf::<32>(file_key.expose(), nonce, &[b"payload"]));
+        let key = Zeroizing::new(encoding::hkdf::<32>(
+            file_key.expose(),
+            nonce,
+            &[b"payload"],
+        ));
         Self(ChaCha20Poly1305::new_from_slice(&*key).expect("the key has 32 bytes"))
     }
 
@@ -25,12 +29,15 @@ impl PayloadKey {
     /// `first` is the number of the first chunk; `last` says that the last slot ends the payload.
     pub(super) fn seal(&self, slots: &mut [u8], first: u64, last: bool) {
         let count = slots.len().div_ceil(SEALED_CHUNK);
-        slots.par_chunks_mut(SEALED_CHUNK).enumerate().for_each(|(i, slot)| {
-            let (chunk, tag) = slot.split_at_mut(slot.len() - TAG as usize);
-            let nonce = chunk_nonce(first + i as u64, last && i + 1 == count);
-            let sealed = self.0.encrypt_inout_detached(&nonce, b"", chunk.into());
-            tag.copy_from_slice(&sealed.expect("a chunk is far below the cipher's bound"));
-        });
+        slots
+            .par_chunks_mut(SEALED_CHUNK)
+            .enumerate()
+            .for_each(|(i, slot)| {
+                let (chunk, tag) = slot.split_at_mut(slot.len() - TAG as usize);
+                let nonce = chunk_nonce(first + i as u64, last && i + 1 == count);
+                let sealed = self.0.encrypt_inout_detached(&nonce, b"", chunk.into());
+                tag.copy_from_slice(&sealed.expect("a chunk is far below the cipher's bound"));
+            });
     }
 }
 

@@ -72,8 +72,13 @@ impl<'a> Sealer<'a> {
             .enumerate()
             .map(|(index, a)| (archive::attachment_member(index, &a.name), a.size))
             .collect();
-        let archive_len = archive::archive_len(json.len() as u64, attachments.iter().map(|(_, len)| *len));
-        let recipients: Vec<_> = roster.members().iter().map(|member| member.recipient.clone()).collect();
+        let archive_len =
+            archive::archive_len(json.len() as u64, attachments.iter().map(|(_, len)| *len));
+        let recipients: Vec<_> = roster
+            .members()
+            .iter()
+            .map(|member| member.recipient.clone())
+            .collect();
         let padded = size::padded(archive_len.ok_or(SealError::TooLarge)?);
         let len = size::file(recipients.len(), padded);
         if len > roster.max_drop() {
@@ -172,7 +177,9 @@ where
             self.ahead.read(&mut self.plain, &mut self.left)?;
         }
         let mut batch = std::mem::take(&mut self.ahead);
-        let mut next = Batch { slots: std::mem::take(&mut self.ready) };
+        let mut next = Batch {
+            slots: std::mem::take(&mut self.ready),
+        };
         let (first, last) = (self.next_chunk, self.left == 0);
         let ((), read) = rayon::join(
             || {
@@ -257,7 +264,15 @@ where
         let mut signed = archive::SIGNED_PREFIX.to_vec();
         signed.extend_from_slice(&Sha256::digest(&*sealer.report));
         let block = whole_member(archive::REPORT, &sealer.report);
-        Self { sealer, open, next: 0, block, at: 0, content: None, signed }
+        Self {
+            sealer,
+            open,
+            next: 0,
+            block,
+            at: 0,
+            content: None,
+            signed,
+        }
     }
 
     /// Moves on when the block is used up: to the next attachment, or to the signature and the end.
@@ -267,13 +282,20 @@ where
         self.at = 0;
         match self.sealer.attachments.get(index) {
             Some((name, len)) => {
-                let header = archive::member_header(name, *len).expect("the sizes were checked against 8 GiB");
+                let header = archive::member_header(name, *len)
+                    .expect("the sizes were checked against 8 GiB");
                 self.block = header.to_vec();
                 let reader = (self.open)(index)?;
-                self.content = Some(Content { reader, left: *len, len: *len, hash: Sha256::new() });
+                self.content = Some(Content {
+                    reader,
+                    left: *len,
+                    len: *len,
+                    hash: Sha256::new(),
+                });
             }
             None if index == self.sealer.attachments.len() => {
-                self.block = whole_member(archive::SIGNATURE, &self.sealer.voice.sign(&self.signed));
+                self.block =
+                    whole_member(archive::SIGNATURE, &self.sealer.voice.sign(&self.signed));
             }
             None => self.block.clear(),
         }
@@ -298,7 +320,8 @@ where
                     return content.read(out);
                 }
                 content.expect_end()?;
-                self.signed.extend_from_slice(&std::mem::take(&mut content.hash).finalize());
+                self.signed
+                    .extend_from_slice(&std::mem::take(&mut content.hash).finalize());
                 let padding = content.len.next_multiple_of(archive::BLOCK as u64) - content.len;
                 self.block = vec![0; padding as usize];
                 self.at = 0;
@@ -316,10 +339,14 @@ where
 
 impl Content {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let want = out.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let want = out
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let n = self.reader.read(&mut out[..want])?;
         if n == 0 {
-            return Err(changed("an attachment became shorter while it was being sealed"));
+            return Err(changed(
+                "an attachment became shorter while it was being sealed",
+            ));
         }
         self.hash.update(&out[..n]);
         self.left -= n as u64;
@@ -329,7 +356,9 @@ impl Content {
     fn expect_end(&mut self) -> io::Result<()> {
         match self.reader.read(&mut [0])? {
             0 => Ok(()),
-            _ => Err(changed("an attachment became longer while it was being sealed")),
+            _ => Err(changed(
+                "an attachment became longer while it was being sealed",
+            )),
         }
     }
 }
@@ -340,7 +369,8 @@ fn changed(what: &'static str) -> io::Error {
 
 /// A small member with its header and padding.
 fn whole_member(name: &str, content: &[u8]) -> Vec<u8> {
-    let header = archive::member_header(name, content.len() as u64).expect("our own names and sizes are small");
+    let header = archive::member_header(name, content.len() as u64)
+        .expect("our own names and sizes are small");
     let mut member = header.to_vec();
     member.extend_from_slice(content);
     member.resize(member.len().next_multiple_of(archive::BLOCK), 0);

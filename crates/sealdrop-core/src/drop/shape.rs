@@ -36,10 +36,16 @@ pub fn check(head: &[u8], file_len: u64, members: usize) -> Result<(), ShapeErro
 }
 
 fn check_header(header: &[u8], members: usize) -> Option<()> {
-    let text = std::str::from_utf8(header).ok()?.strip_prefix(VERSION_LINE)?;
+    let text = std::str::from_utf8(header)
+        .ok()?
+        .strip_prefix(VERSION_LINE)?;
     let mut lines = text.strip_suffix('\n')?.split('\n');
     for _ in 0..members {
-        let enc = lines.next()?.strip_prefix("-> ")?.strip_prefix(STANZA_TAG)?.strip_prefix(' ')?;
+        let enc = lines
+            .next()?
+            .strip_prefix("-> ")?
+            .strip_prefix(STANZA_TAG)?
+            .strip_prefix(' ')?;
         decodes_to(enc, ENC_LEN)?;
         decodes_to(lines.next()?, BODY_LEN)?;
     }

@@ -46,7 +46,10 @@ pub fn file(members: usize, padded: u64) -> u64 {
 pub fn padded_of_file(members: usize, len: u64) -> Option<u64> {
     let payload = len.checked_sub(header(members) + NONCE)?;
     let plain = payload.checked_sub(TAG * payload.div_ceil(CHUNK + TAG))?;
-    (len <= MAX_DROP + STANZA * members as u64 && padded(plain) == plain && file(members, plain) == len).then_some(plain)
+    (len <= MAX_DROP + STANZA * members as u64
+        && padded(plain) == plain
+        && file(members, plain) == len)
+        .then_some(plain)
 }
 
 #[cfg(test)]
@@ -62,7 +65,10 @@ mod tests {
             (20, [96_778, 162_330, 1_080_058]),
         ];
         for (members, expected) in table {
-            assert_eq!([65_536, 131_072, 1_048_576].map(|padded| file(members, padded)), expected);
+            assert_eq!(
+                [65_536, 131_072, 1_048_576].map(|padded| file(members, padded)),
+                expected
+            );
         }
     }
 
