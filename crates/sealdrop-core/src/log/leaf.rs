@@ -89,11 +89,11 @@ impl Leaf {
     /// The entry's text, five lines.
     #[must_use]
     pub fn to_text(&self) -> String {
-        self.to_text_under(FIRST_LINE)
+        self.text_under(FIRST_LINE)
     }
 
     /// The entry's four fields under another first line, as a promise has them.
-    pub(super) fn to_text_under(&self, first_line: &str) -> String {
+    pub(super) fn text_under(&self, first_line: &str) -> String {
         debug_assert!(self.size <= MAX_DECIMAL && self.window.0 <= MAX_DECIMAL);
         format!(
             "{first_line}\nkind: {}\ndigest: {}\nsize: {}\nwindow: {}\n",

@@ -54,7 +54,7 @@ impl Promise {
     /// Signs it as the log called `log_name` ([`super::checkpoint::log_name`]).
     #[must_use]
     pub fn sign(&self, log_name: &str, key: &SecretKey<LogRole>) -> Note {
-        Note::new(self.leaf.to_text_under(FIRST_LINE))
+        Note::new(self.leaf.text_under(FIRST_LINE))
             .expect("it is lines of plain text")
             .sign(log_name, key)
     }

@@ -1,0 +1,13 @@
+//! The core against `testdata/vectors`. `SEALDROP_BLESS=1 cargo test -p sealdrop-core --test core` writes the vectors anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests, in one binary"
+)]
+
+mod log;
+mod request;
+mod vector;
+mod world;
