@@ -3,4 +3,8 @@
 //! Each module is `cfg(test)`, which it is anyway, because clippy then knows that its helpers are tests too.
 
 #[cfg(test)]
+mod cctv;
+#[cfg(test)]
 mod dependencies;
+#[cfg(test)]
+mod interop;

@@ -33,11 +33,16 @@ pub enum Bech32Error {
     Padding,
 }
 
-/// `data` as lowercase Bech32 under `hrp`.
+/// `data` as Bech32 under `hrp`, in the case of `hrp`.
 #[must_use]
 pub fn encode(hrp: &str, data: &[u8]) -> String {
-    let hrp = Hrp::parse(hrp).expect("the callers' prefixes are valid");
-    bech32::encode_lower::<Uncapped>(hrp, data).expect("there is no length cap")
+    let parsed = Hrp::parse(hrp).expect("the callers' prefixes are valid");
+    let encode = if is_lower(hrp) {
+        bech32::encode_lower::<Uncapped>
+    } else {
+        bech32::encode_upper::<Uncapped>
+    };
+    encode(parsed, data).expect("there is no length cap")
 }
 
 /// The bytes of a Bech32 text under `hrp`. Lowercase only, except that `hrp` itself may be uppercase (age's secret keys); then all of it is.
@@ -46,7 +51,7 @@ pub fn encode(hrp: &str, data: &[u8]) -> String {
 /// As [`Bech32Error`] says.
 pub fn decode(hrp: &str, text: &str) -> Result<Vec<u8>, Bech32Error> {
     let body = text.strip_prefix(hrp).ok_or(Bech32Error::Prefix)?;
-    let other_case = if hrp.bytes().any(|b| b.is_ascii_lowercase()) {
+    let other_case = if is_lower(hrp) {
         u8::is_ascii_uppercase
     } else {
         u8::is_ascii_lowercase
@@ -66,4 +71,8 @@ pub fn decode(hrp: &str, text: &str) -> Result<Vec<u8>, Bech32Error> {
         .validate_segwit_padding()
         .map_err(|_| Bech32Error::Padding)?;
     Ok(checked.byte_iter().collect())
+}
+
+fn is_lower(hrp: &str) -> bool {
+    hrp.bytes().any(|b| b.is_ascii_lowercase())
 }

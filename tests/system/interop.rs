@@ -1,0 +1,222 @@
+//! Standard tools open everything (architecture, invariant 7): drops are opened with implementations that nobody here wrote.
+
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::Path;
+use std::process::Command;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use sealdrop_core::drop::{FileKey, Sealer};
+use sealdrop_core::key::{BoxSecret, LogRole, SecretKey, VoiceRole};
+use sealdrop_core::log::checkpoint::log_vkey;
+use sealdrop_core::note::Vkey;
+use sealdrop_core::phrase::Phrase;
+use sealdrop_core::recipient::IdentitySeed;
+use sealdrop_core::report::{Attachment, Kind, Report};
+use sealdrop_core::roster::{Draft, Member, Roster};
+use sealdrop_core::time::Time;
+use sealdrop_open::Identity;
+use sealdrop_tests::{go_age, node, scratch, skip, succeed, tool};
+
+/// A drop for two members, its attachment, and the second one's identity.
+struct Fixture {
+    dir: tempfile::TempDir,
+    identity: IdentitySeed,
+    attachment: Vec<u8>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let identity = IdentitySeed::from_bytes(&[3; 32]);
+        let attachment: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (roster, drop) = seal(
+            &[
+                IdentitySeed::from_bytes(&[2; 32]),
+                IdentitySeed::from_bytes(&[3; 32]),
+            ],
+            &attachment,
+        );
+        assert_eq!(roster.members().len(), 2);
+        let dir = scratch();
+        fs::write(dir.path().join("drop.age"), drop).unwrap();
+        fs::write(dir.path().join("identity.txt"), &*identity.to_age()).unwrap();
+        Self {
+            dir,
+            identity,
+            attachment,
+        }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    #[track_caller]
+    fn check_tar(&self, tar: &Path) {
+        let list = succeed(Command::new("tar").arg("tf").arg(tar));
+        assert_eq!(list, "report.json\nattachments/001-poc.bin\nreport.sig\n");
+        let report = succeed(Command::new("tar").arg("xOf").arg(tar).arg("report.json"));
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["form"]["title"], "A hole");
+        let out = self.path("extracted");
+        fs::create_dir(&out).unwrap();
+        succeed(Command::new("tar").arg("xf").arg(tar).arg("-C").arg(&out));
+        assert!(fs::read(out.join("attachments/001-poc.bin")).unwrap() == self.attachment);
+    }
+}
+
+fn seal(seeds: &[IdentitySeed], attachment: &[u8]) -> (Roster, Vec<u8>) {
+    let mut rng = ChaCha20Rng::from_seed([1; 32]);
+    let secret = BoxSecret::generate(&mut rng);
+    let box_key = secret.to_public();
+    let log = SecretKey::<LogRole>::generate(&mut rng).to_public();
+    let members = seeds.iter().enumerate().map(|(i, seed)| {
+        let name = format!("member{i}");
+        let voice = SecretKey::<VoiceRole>::generate(&mut rng).to_public();
+        Member {
+            voice: Vkey::new(name.clone(), voice),
+            name,
+            role: "team".into(),
+            recipient: seed.to_public(),
+        }
+    });
+    let draft = Draft {
+        members: members.collect(),
+        box_key: box_key.clone(),
+        origins: vec!["https://drop.example.org".parse().unwrap()],
+        epoch: 1,
+        issued: Time(1_795_000_000),
+        expires: Time(1_800_000_000),
+        window: 21_600,
+        retention: 7_776_000,
+        slips: 8,
+        max_drop: 1 << 30,
+        policy: [9; 32],
+        log: log_vkey(&box_key, &log),
+        devices: Vec::new(),
+    };
+    let roster = draft.sign(&secret).unwrap();
+    let keys = Phrase::generate(&mut rng).keys(&box_key);
+    let mut report = Report::new(Kind::Report, &roster, &keys, &mut rng);
+    report.form.insert("title".into(), "A hole".into());
+    report.attachments.push(Attachment {
+        name: "poc.bin".into(),
+        size: attachment.len() as u64,
+    });
+    let file_key = FileKey::generate(&mut rng);
+    let sealer = Sealer::new(&roster, &report, &keys.voice, &file_key, [8; 16]).unwrap();
+    let content = attachment.to_vec();
+    let mut drop = Vec::new();
+    sealer
+        .seal(move |_| Ok(Box::new(Cursor::new(content.clone())) as Box<dyn Read + Send>))
+        .read_to_end(&mut drop)
+        .unwrap();
+    (roster, drop)
+}
+
+#[test]
+fn go_age_decrypts_a_drop_and_gnu_tar_lists_it() {
+    let Some(age) = go_age() else {
+        return skip(
+            "go_age_decrypts_a_drop_and_gnu_tar_lists_it",
+            "needs Go age 1.3 or later",
+        );
+    };
+    let fixture = Fixture::new();
+    let tar = fixture.path("report.tar");
+    succeed(
+        Command::new(age)
+            .args(["-d", "-i"])
+            .arg(fixture.path("identity.txt"))
+            .arg("-o")
+            .arg(&tar)
+            .arg(fixture.path("drop.age")),
+    );
+    fixture.check_tar(&tar);
+    if let Some(bsdtar) = tool("bsdtar") {
+        let list = succeed(Command::new(bsdtar).arg("tf").arg(&tar));
+        assert_eq!(list, "report.json\nattachments/001-poc.bin\nreport.sig\n");
+    } else {
+        skip("bsdtar lists an opened drop", "needs libarchive-tools");
+    }
+    let script =
+        "import sys, tarfile\nfor m in tarfile.open(sys.argv[1]): print(m.name, m.size, m.isreg())";
+    let list = succeed(Command::new("python3").args(["-c", script]).arg(&tar));
+    assert!(
+        list.ends_with("attachments/001-poc.bin 800000 True\nreport.sig 64 True\n"),
+        "{list}"
+    );
+}
+
+#[test]
+fn typage_decrypts_a_drop() {
+    let Some(node) = node() else {
+        return skip(
+            "typage_decrypts_a_drop",
+            "needs Node and npm's age-encryption",
+        );
+    };
+    let fixture = Fixture::new();
+    let tar = fixture.path("report.tar");
+    let mut command = Command::new("node");
+    command
+        .arg("typage.mjs")
+        .arg("decrypt")
+        .arg(&*fixture.identity.to_age());
+    succeed(
+        command
+            .arg(fixture.path("drop.age"))
+            .arg(&tar)
+            .current_dir(node),
+    );
+    fixture.check_tar(&tar);
+}
+
+#[test]
+fn we_open_what_typage_and_go_age_seal_to_a_hybrid_recipient() {
+    let fixture = Fixture::new();
+    let (plain, sealed) = (fixture.path("plain"), fixture.path("sealed"));
+    fs::write(&plain, &fixture.attachment).unwrap();
+    let recipient = fixture.identity.to_public().to_string();
+    let check = || {
+        let identity = Identity::new(&fixture.identity);
+        let file = fs::read(&sealed).unwrap();
+        let decryptor = age::Decryptor::new_buffered(&file[..]).unwrap();
+        let mut opened = Vec::new();
+        let identities = std::iter::once(&identity as &dyn age::Identity);
+        decryptor
+            .decrypt(identities)
+            .unwrap()
+            .read_to_end(&mut opened)
+            .unwrap();
+        assert!(opened == fixture.attachment);
+    };
+    match node() {
+        Some(node) => {
+            let mut command = Command::new("node");
+            command
+                .args(["typage.mjs", "encrypt", &recipient])
+                .arg(&plain)
+                .arg(&sealed);
+            succeed(command.current_dir(node));
+            check();
+        }
+        None => skip(
+            "we_open_what_typage_seals",
+            "needs Node and npm's age-encryption",
+        ),
+    }
+    match go_age() {
+        Some(age) => {
+            succeed(
+                Command::new(age)
+                    .args(["-r", &recipient, "-o"])
+                    .arg(&sealed)
+                    .arg(&plain),
+            );
+            check();
+        }
+        None => skip("we_open_what_go_age_seals", "needs Go age 1.3 or later"),
+    }
+}
