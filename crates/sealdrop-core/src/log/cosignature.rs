@@ -57,3 +57,55 @@ fn verify_line(
 fn message(text: &str, time: Time) -> Vec<u8> {
     format!("cosignature/v1\ntime {time}\n{text}").into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::device_keys;
+
+    fn checkpoint(root: u8) -> Checkpoint {
+        Checkpoint {
+            origin: "log".into(),
+            size: 16,
+            root: [root; 32],
+        }
+    }
+
+    fn note(checkpoint: &Checkpoint, lines: Vec<SignatureLine>) -> Note {
+        let mut note = Note::new(checkpoint.to_text()).unwrap();
+        lines.into_iter().for_each(|line| note.push(line));
+        Note::parse(note.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn two_machines_of_a_member_sign_different_views() {
+        let (desk, laptop) = (device_keys(&[1; 32]).1, device_keys(&[2; 32]).1);
+        let vkeys = [&desk, &laptop].map(|key| Vkey::new("alice/x", key.to_public()));
+        let views = [checkpoint(1), checkpoint(2)];
+        let by_desk = note(
+            &views[0],
+            vec![cosign(&views[0], "alice/x", &desk, Time(5))],
+        );
+        let by_laptop = note(
+            &views[1],
+            vec![cosign(&views[1], "alice/x", &laptop, Time(6))],
+        );
+        // Each signature is one machine's, whatever it calls itself: neither can be taken for the other's.
+        assert_eq!(verify(&by_desk, &vkeys[0]), Ok(Time(5)));
+        assert_eq!(verify(&by_desk, &vkeys[1]), Err(NoteError::Unsigned));
+        assert_eq!(verify(&by_laptop, &vkeys[1]), Ok(Time(6)));
+        assert_eq!(verify(&by_laptop, &vkeys[0]), Err(NoteError::Unsigned));
+    }
+
+    #[test]
+    fn the_latest_of_several_counts_and_all_must_verify() {
+        let key = device_keys(&[1; 32]).1;
+        let vkey = Vkey::new("alice/x", key.to_public());
+        let (view, other) = (checkpoint(1), checkpoint(2));
+        let line = |view, time| cosign(view, "alice/x", &key, Time(time));
+        let several = note(&view, vec![line(&view, 5), line(&view, 9), line(&view, 7)]);
+        assert_eq!(verify(&several, &vkey), Ok(Time(9)));
+        let mixed = note(&view, vec![line(&view, 5), line(&other, 9)]);
+        assert_eq!(verify(&mixed, &vkey), Err(NoteError::BadSignature));
+    }
+}

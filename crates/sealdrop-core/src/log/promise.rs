@@ -95,3 +95,39 @@ impl Promise {
         now.0 > self.leaf.window.end(length).0.saturating_add(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promise() -> Promise {
+        Promise::new([1; 32], 67_195, Window(100))
+    }
+
+    #[test]
+    fn server_back_dates_a_promise() {
+        let at = |window| promise().check(&[1; 32], 67_195, Window(window));
+        for window in [99, 100, 101] {
+            assert_eq!(at(window), Ok(()));
+        }
+        for window in [0, 98, 102, u64::MAX] {
+            assert_eq!(at(window), Err(PromiseError::BackDated));
+        }
+    }
+
+    #[test]
+    fn server_promises_another_drop() {
+        let check = |digest, size| promise().check(&[digest; 32], size, Window(100));
+        assert_eq!(check(2, 67_195), Err(PromiseError::AnotherDrop));
+        assert_eq!(check(1, 67_196), Err(PromiseError::AnotherDrop));
+    }
+
+    #[test]
+    fn a_promise_is_overdue_a_window_after_its_own() {
+        // Window 100 of 60 s ends at 6,060, and the next at 6,120.
+        assert!(!promise().is_overdue(60, Time(6_120)));
+        assert!(promise().is_overdue(60, Time(6_121)));
+        let never = Promise::new([1; 32], 1, Window(u64::MAX));
+        assert!(!never.is_overdue(u64::MAX, Time(u64::MAX)));
+    }
+}

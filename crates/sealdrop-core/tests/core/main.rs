@@ -7,6 +7,7 @@
     reason = "helpers of tests, in one binary"
 )]
 
+mod hostile;
 mod log;
 mod request;
 mod vector;

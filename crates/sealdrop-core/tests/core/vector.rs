@@ -142,6 +142,12 @@ pub fn run(subject: &str, generated: &[Vector], outcome: impl Fn(&Vector) -> Str
     }
 }
 
+/// One committed vector.
+#[track_caller]
+pub fn read(subject: &str, name: &str) -> Vector {
+    Vector::parse(name, &fs::read(folder(subject).join(name)).unwrap())
+}
+
 fn folder(subject: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../testdata/vectors")
