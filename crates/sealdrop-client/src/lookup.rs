@@ -1,0 +1,159 @@
+//! Looking a drop up in the log without telling the server which. docs/protocol.md, "Proof".
+
+use std::collections::BTreeSet;
+
+use sealdrop_core::log::checkpoint::{Checkpoint, CheckpointError};
+use sealdrop_core::log::cosignature;
+use sealdrop_core::log::leaf::Leaf;
+use sealdrop_core::log::proof::{Proven, Receipt, ReceiptError};
+use sealdrop_core::log::tree::{self, Frontier, Hash, OutOfRange};
+use sealdrop_core::note::{Note, NoteError};
+use sealdrop_core::roster::Roster;
+
+use crate::{Client, ClientError};
+
+/// A drop in the log, with the proof.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The proof, to be written to a `.tlog-proof`. It has been verified.
+    pub receipt: Receipt,
+    /// What it proves.
+    pub proven: Proven,
+}
+
+/// Why the log cannot be believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// The connection, or an answer that is none.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The newest checkpoint is not signed by the log key of the roster.
+    #[error("the server's checkpoint is not signed by the log that made the promise")]
+    AnotherLog,
+    /// Two checkpoints, both signed by the log key, that are not one tree's. They are the evidence.
+    #[error("the log has two histories: two checkpoints signed by its key contradict each other")]
+    Fork {
+        /// One of them.
+        one: Box<Note>,
+        /// The other.
+        other: Box<Note>,
+    },
+    /// A cosignature that does not verify, or a proof that fails.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+}
+
+impl Client {
+    /// Looks for `leaf` in the log whose key `roster` names, under the checkpoint that the devices of most members have cosigned, otherwise
+    /// under the newest. `None` if the log does not hold it.
+    ///
+    /// `known` are checkpoints seen before, for instance that of an older proof: the log must still hold their trees.
+    ///
+    /// The whole log is fetched, hashes only, so the server does not learn which leaf is looked for.
+    ///
+    /// # Errors
+    /// As [`LookupError`] says.
+    pub fn look_up(
+        &self,
+        leaf: &Leaf,
+        roster: &Roster,
+        known: &[Note],
+    ) -> Result<Option<Found>, LookupError> {
+        let newest = self.checkpoint()?;
+        let cosigned = self.cosigned()?;
+        let mut checkpoints = Vec::new();
+        for note in std::iter::once(&newest).chain(&cosigned).chain(known) {
+            match Checkpoint::verify(note, roster.log_key()) {
+                Ok(checkpoint) => checkpoints.push((checkpoint, note)),
+                Err(CheckpointError::LogSignature | CheckpointError::Malformed)
+                    if note != &newest =>
+                {
+                    // Cosigned checkpoints of a log that came before this one prove nothing about it.
+                }
+                Err(_) => return Err(LookupError::AnotherLog),
+            }
+        }
+        let (largest, largest_note) = checkpoints
+            .iter()
+            .max_by_key(|(checkpoint, _)| checkpoint.size)
+            .expect("the newest is among them");
+        let leaves = self.leaf_hashes(largest)?;
+        let largest_note: &Note = largest_note;
+        if let Some(other) = contradicting(&leaves, &checkpoints) {
+            return Err(LookupError::Fork {
+                one: Box::new(other.clone()),
+                other: Box::new(largest_note.clone()),
+            });
+        }
+        let hash = leaf.hash();
+        let Some(index) = leaves.iter().position(|other| *other == hash) else {
+            return Ok(None);
+        };
+        let covering = checkpoints
+            .iter()
+            .filter(|(checkpoint, _)| (index as u64) < checkpoint.size);
+        let mut best: Option<(usize, &Checkpoint, &Note)> = None;
+        for (checkpoint, note) in covering {
+            let members = cosigners(note, roster)?;
+            if best.as_ref().is_none_or(|(most, ..)| members > *most) {
+                best = Some((members, checkpoint, *note));
+            }
+        }
+        best.map(|(_, checkpoint, note)| {
+            prove(leaf, roster, index as u64, checkpoint, note, &leaves)
+        })
+        .transpose()
+    }
+}
+
+/// The first note whose checkpoint is not of the tree of these leaves.
+fn contradicting<'a>(leaves: &[Hash], checkpoints: &[(Checkpoint, &'a Note)]) -> Option<&'a Note> {
+    let mut rising: Vec<_> = checkpoints.iter().collect();
+    rising.sort_by_key(|(checkpoint, _)| checkpoint.size);
+    let mut tree = Frontier::new();
+    for (checkpoint, note) in rising {
+        let grown = &leaves[tree.size() as usize..checkpoint.size as usize];
+        grown.iter().for_each(|leaf| tree.push(*leaf));
+        if tree.root() != checkpoint.root {
+            return Some(note);
+        }
+    }
+    None
+}
+
+/// How many members' devices cosigned.
+fn cosigners(note: &Note, roster: &Roster) -> Result<usize, ReceiptError> {
+    let mut members = BTreeSet::new();
+    for device in roster.devices() {
+        match cosignature::verify(note, &device.witness) {
+            Ok(_) => drop(members.insert(device.member())),
+            Err(NoteError::Unsigned) => {}
+            Err(_) => return Err(ReceiptError::Cosignature),
+        }
+    }
+    Ok(members.len())
+}
+
+/// The receipt for leaf `index` under one checkpoint, verified as anybody would.
+fn prove(
+    leaf: &Leaf,
+    roster: &Roster,
+    index: u64,
+    checkpoint: &Checkpoint,
+    note: &Note,
+    leaves: &[Hash],
+) -> Result<Found, LookupError> {
+    let node = |level: u8, index: u64| {
+        let start = (index as usize) << level;
+        leaves
+            .get(start..start + (1 << level))
+            .map(tree::root)
+            .ok_or(OutOfRange)
+    };
+    let proof = tree::inclusion_proof(index, checkpoint.size, node)
+        .expect("the index is below the size, and all leaves are here");
+    let receipt = Receipt::new(*leaf, roster.note().clone(), index, proof, note.clone())?;
+    let proven = receipt.verify(roster.box_key())?;
+    Ok(Found { receipt, proven })
+}
