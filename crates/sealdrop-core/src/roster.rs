@@ -192,6 +192,10 @@ impl Roster {
                 NoteError::Unsigned | NoteError::BadSignature => RosterError::NotSigned,
                 _ => RosterError::Malformed,
             })?;
+        // Another line would change the note's digest, and so make two rosters of one epoch out of one.
+        if note.signatures().len() != 1 {
+            return Err(RosterError::Malformed);
+        }
         let draft = Draft::parse(text)?;
         if draft.box_key != *box_key {
             return Err(RosterError::AnotherBox);

@@ -7,8 +7,12 @@
     reason = "helpers of tests, in one binary"
 )]
 
+mod address;
 mod hostile;
+mod keys;
 mod log;
 mod request;
+mod roster;
+mod size;
 mod vector;
 mod world;

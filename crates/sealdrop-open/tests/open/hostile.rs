@@ -11,7 +11,11 @@ use crate::maker::{Collected, TestBox};
 
 /// A drop with any plaintext, sealed correctly: what an attacker with his own writer sends. The `age` crate is not used:
 /// header and payload come from the core's own pieces, through a one-attachment report whose bytes are then replaced.
-fn seal_plaintext(team: &TestBox, recipients: &[Recipient], plaintext: &[u8]) -> Vec<u8> {
+pub(crate) fn seal_plaintext(
+    team: &TestBox,
+    recipients: &[Recipient],
+    plaintext: &[u8],
+) -> Vec<u8> {
     use chacha20poly1305::aead::{Aead as _, KeyInit as _};
     use hkdf::Hkdf;
     use sha2::Sha256;
@@ -36,7 +40,7 @@ fn seal_plaintext(team: &TestBox, recipients: &[Recipient], plaintext: &[u8]) ->
     drop
 }
 
-fn recipients(team: &TestBox) -> Vec<Recipient> {
+pub(crate) fn recipients(team: &TestBox) -> Vec<Recipient> {
     team.roster
         .members()
         .iter()
@@ -45,19 +49,19 @@ fn recipients(team: &TestBox) -> Vec<Recipient> {
 }
 
 /// Members with their headers and padding, signed by the team's test conversation unless told otherwise.
-struct Tar(Vec<u8>, Vec<u8>);
+pub(crate) struct Tar(Vec<u8>, Vec<u8>);
 
 impl Tar {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Vec::new(), archive::SIGNED_PREFIX.to_vec())
     }
 
-    fn member(self, name: &str, content: &[u8]) -> Self {
+    pub(crate) fn member(self, name: &str, content: &[u8]) -> Self {
         let header = archive::member_header(name, content.len() as u64).unwrap();
         self.raw(&header, content)
     }
 
-    fn raw(mut self, header: &[u8], content: &[u8]) -> Self {
+    pub(crate) fn raw(mut self, header: &[u8], content: &[u8]) -> Self {
         self.0.extend_from_slice(header);
         self.0.extend_from_slice(content);
         self.0.resize(self.0.len().next_multiple_of(512), 0);
@@ -65,12 +69,12 @@ impl Tar {
         self
     }
 
-    fn signed(self, team: &TestBox) -> Self {
+    pub(crate) fn signed(self, team: &TestBox) -> Self {
         let signature = team.keys.voice.sign(&self.1);
         self.member(archive::SIGNATURE, &signature)
     }
 
-    fn padded(mut self) -> Vec<u8> {
+    pub(crate) fn padded(mut self) -> Vec<u8> {
         let len = self.0.len() as u64 + archive::END;
         self.0
             .resize(sealdrop_core::drop::size::padded(len) as usize, 0);
