@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: a cargo-fuzz target for each parser of remote bytes, from the corpora of the test vectors.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -69,16 +70,12 @@ fn build() -> Result<()> {
     run("fuzz-build", &mut cargo_fuzz("build", &[])?).map(drop)
 }
 
-/// One target: from `fuzz/seeds/<target>`, what is found new kept in `fuzz/corpus/<target>`.
+/// One target: from the test vectors, what is found new kept in `fuzz/corpus/<target>`.
 fn fuzz(target: &str, seconds: u32) -> Result<Outcome> {
     let corpus = crate::root().join("fuzz/corpus").join(target);
     fs::create_dir_all(&corpus)?;
     let mut command = cargo_fuzz("run", &[target])?;
-    command.arg(corpus);
-    let seeds = crate::root().join("fuzz/seeds").join(target);
-    if seeds.is_dir() {
-        command.arg(seeds);
-    }
+    command.arg(corpus).arg(seed(target)?);
     command.args([
         "--",
         "-timeout=10",
@@ -91,6 +88,56 @@ fn fuzz(target: &str, seconds: u32) -> Result<Outcome> {
         .lines()
         .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     Ok(Outcome::Ok(format!("{} runs", runs.unwrap_or("?").trim())))
+}
+
+/// Subjects of `testdata/vectors` from which a target starts.
+const SEEDS: [(&str, &[&str]); 7] = [
+    ("address", &["address"]),
+    ("drop", &["drop"]),
+    ("note", &["checkpoint", "cosignature", "promise", "roster"]),
+    ("proof", &["receipt"]),
+    ("request", &["request"]),
+    ("roster", &["roster"]),
+    ("tile", &["leaf", "tile"]),
+];
+
+/// Writes the bytes of a target's vectors into a folder and gives the folder.
+fn seed(target: &str) -> Result<PathBuf> {
+    let seeds = crate::target().join("xtask/seeds").join(target);
+    fs::create_dir_all(&seeds)?;
+    let subjects = SEEDS.iter().find(|(name, _)| *name == target);
+    for subject in subjects.map_or(&[][..], |(_, subjects)| subjects) {
+        let vectors = crate::root().join("testdata/vectors").join(subject);
+        // A subject may not have vectors yet.
+        for entry in fs::read_dir(vectors).into_iter().flatten() {
+            let path = entry?.path();
+            let vector = fs::read(&path)?;
+            let split = vector.windows(2).position(|two| two == b"\n\n");
+            let split = split.with_context(|| format!("{}: no empty line", path.display()))?;
+            let (fields, bytes) = (
+                String::from_utf8_lossy(&vector[..split]),
+                &vector[split + 2..],
+            );
+            let before: Vec<u8> = match target {
+                // An odd first byte: the whole drop follows.
+                "drop" => vec![1],
+                "tile" => {
+                    let path = fields.lines().find_map(|line| line.strip_prefix("path: "));
+                    path.map_or_else(Vec::new, |path| format!("{path}\n").into_bytes())
+                }
+                _ => Vec::new(),
+            };
+            let name = path
+                .file_name()
+                .expect("an entry has a name")
+                .to_string_lossy();
+            fs::write(
+                seeds.join(format!("{subject}-{name}")),
+                [&before[..], bytes].concat(),
+            )?;
+        }
+    }
+    Ok(seeds)
 }
 
 fn cargo_fuzz(subcommand: &str, arguments: &[&str]) -> Result<Command> {

@@ -22,7 +22,10 @@ pub(crate) fn all(strict: bool) -> Result<bool> {
     fetch(&mut steps);
     steps.step("cargo-deny", || deny("bans licenses sources"));
     steps.step("advisories", advisories);
-    steps.step("formatting", || quiet("fmt", "fmt --all --check"));
+    steps.step("formatting", || {
+        quiet("fmt", "fmt --all --check")?;
+        quiet("fmt-fuzz", "fmt --manifest-path fuzz/Cargo.toml --check")
+    });
     let built = steps.step("build", || {
         quiet("build", "build --quiet --locked --workspace --bins")
     });
