@@ -128,7 +128,7 @@ impl<'a> Sealer<'a> {
             ahead: Batch::default(),
             ready,
             taken: 0,
-            hash,
+            hash: Some(hash),
             failed: false,
         }
     }
@@ -146,7 +146,8 @@ pub struct Sealed<'a, F> {
     /// Bytes of the drop not yet taken: `ready[taken..]`.
     ready: Vec<u8>,
     taken: usize,
-    hash: Sha256,
+    /// Over the bytes of the drop, if they are wanted.
+    hash: Option<Sha256>,
     /// An error came; whoever reads on must not take what follows for the end.
     failed: bool,
 }
@@ -161,10 +162,17 @@ impl<F> Sealed<'_, F>
 where
     F: FnMut(usize) -> io::Result<Box<dyn Read + Send>> + Send,
 {
+    /// The same without a [`Sealed::digest`], which costs more than the encryption.
+    #[must_use]
+    pub fn without_digest(self) -> Self {
+        Self { hash: None, ..self }
+    }
+
     /// SHA-256 of the whole drop, once it has been read to the end; `None` before.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
-        self.is_done().then(|| self.hash.clone().finalize().into())
+        let hash = self.hash.as_ref().filter(|_| self.is_done())?;
+        Some(hash.clone().finalize().into())
     }
 
     fn is_done(&self) -> bool {
@@ -184,7 +192,9 @@ where
         let ((), read) = rayon::join(
             || {
                 self.sealer.payload_key.seal(&mut batch.slots, first, last);
-                self.hash.update(&batch.slots);
+                if let Some(hash) = &mut self.hash {
+                    hash.update(&batch.slots);
+                }
             },
             || next.read(&mut self.plain, &mut self.left),
         );
