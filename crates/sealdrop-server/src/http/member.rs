@@ -1,0 +1,46 @@
+//! Who may read: requests that a device of the current roster signed. docs/protocol.md, "Requests of members".
+
+use axum::http::request::Parts;
+use sealdrop_core::encoding::sha256;
+use sealdrop_core::note::Note;
+use sealdrop_core::request::{HEADER, Received, UnverifiedRequest};
+
+use super::App;
+use crate::error::Error;
+
+/// Lets a member's request pass, once, and gives its note. Every refusal is the same 401.
+pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<Note, Error> {
+    let rosters = app.store.rosters().ok_or(Error::NotAMember)?;
+    let roster = &rosters.current;
+    let mut values = parts.headers.get_all(HEADER).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Error::NotAMember);
+    };
+    let unverified = value
+        .to_str()
+        .ok()
+        .and_then(|value| UnverifiedRequest::parse(value).ok())
+        .ok_or(Error::NotAMember)?;
+    let device = roster
+        .devices()
+        .iter()
+        .find(|device| device.name() == unverified.key_name())
+        .ok_or(Error::NotAMember)?;
+    let request = unverified
+        .verify(&device.access)
+        .map_err(|_| Error::NotAMember)?;
+    let received = Received {
+        method: parts.method.as_str(),
+        path: parts.uri.path_and_query().map_or("", |path| path.as_str()),
+        body: &sha256(body),
+        now: (app.clock)(),
+        started: app.started,
+    };
+    let origins = roster.origins().iter().map(|origin| origin.as_str());
+    request
+        .check(origins, &received)
+        .map_err(|_| Error::NotAMember)?;
+    app.nonces
+        .remember(request.nonce, app.store.open_window())?;
+    Ok(unverified.note().clone())
+}

@@ -1,0 +1,621 @@
+//! `/v1/uploads`: large drops, in pieces. docs/protocol.md, "Resumable upload".
+//!
+//! An upload is a file in `uploads/` whose name says all that must outlive a restart: the window in which it began, its id, its length.
+//! Once it is complete the file is a pack, and an empty file takes its place whose name says which leaf it became:
+//!
+//! ```text
+//! <window>-<id>-<length>                        under way; the file's length is the offset
+//! <window>-<id>-<length>-<digest>-<window>      complete
+//! tmp-<id>                                      a large POST /v1/drops; removed at the next start
+//! ```
+//!
+//! Memory does not grow with the size of an upload: one chunk, and the state of a hash.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use sealdrop_core::encoding::{from_decimal, from_hex, hex};
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
+use sealdrop_core::time::Window;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Notify, OwnedMutexGuard};
+
+use super::drops::{check_shape, check_size, head_len, promised, receive};
+use super::pace::Incoming;
+use super::{Answer, App, content_length, decimal_header, segment, text_header};
+use crate::error::Error;
+use crate::store::disk::read_up_to;
+use crate::store::folder::owner_only;
+use crate::store::{Body, Rosters, Store};
+use crate::system;
+
+const UPLOAD_LENGTH: &str = "upload-length";
+const UPLOAD_OFFSET: &str = "upload-offset";
+const UPLOAD_COMPLETE: &str = "upload-complete";
+const PARTIAL: &str = "application/partial-upload";
+
+/// Bytes gathered before they are written: what an upload takes of memory.
+const CHUNK: usize = 262_144;
+/// How many uploads may have begun and not ended, for each that may be received at the same time.
+const BEGUN_PER_PLACE: usize = 16;
+/// How long a request waits for the one before it on the same upload to let go.
+const TAKE_OVER: Duration = Duration::from_secs(10);
+
+type Id = [u8; 16];
+
+/// The uploads that have begun.
+pub(crate) struct Uploads {
+    dir: PathBuf,
+    begun: Mutex<HashMap<Id, Arc<Upload>>>,
+}
+
+struct Upload {
+    began: u64,
+    length: u64,
+    path: PathBuf,
+    stage: Arc<tokio::sync::Mutex<Stage>>,
+    /// Tells a request that still holds the upload that its client has come back.
+    let_go: Notify,
+    complete: std::sync::atomic::AtomicBool,
+}
+
+enum Stage {
+    UnderWay {
+        offset: u64,
+        /// Over all bytes up to the offset; `None` after a restart, until it is needed.
+        hash: Option<Sha256>,
+        shaped: bool,
+    },
+    Complete(Leaf),
+    Forgotten,
+}
+
+impl Uploads {
+    pub(super) fn open(dir: PathBuf, store: &Store) -> io::Result<Self> {
+        let mut begun = HashMap::new();
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let len = entry.metadata()?.len();
+            if let Some((id, upload)) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| Upload::parse(name, &dir, len))
+            {
+                begun.insert(id, Arc::new(upload));
+            } else {
+                fs::remove_file(entry.path())?;
+                store.count_upload(-(len as i64));
+            }
+        }
+        Ok(Self {
+            dir,
+            begun: Mutex::new(begun),
+        })
+    }
+
+    fn find(&self, id: &str) -> Result<(Id, Arc<Upload>), Error> {
+        let id = from_hex(id).ok_or(Error::NotFound)?;
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun
+            .get(&id)
+            .cloned()
+            .map(|upload| (id, upload))
+            .ok_or(Error::NotFound)
+    }
+
+    /// Forgets what was not completed by the end of the window after the one it began in, and what was, likewise.
+    pub(super) fn forget_before(&self, open: u64, store: &Store) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.retain(|_, upload| {
+            if upload.began + 1 >= open {
+                return true;
+            }
+            // One that is being written to at this moment goes at a later look.
+            let Ok(mut stage) = upload.stage.try_lock() else {
+                return true;
+            };
+            upload.remove(&mut stage, store);
+            false
+        });
+    }
+}
+
+impl Upload {
+    fn new(dir: &Path, id: &Id, began: u64, length: u64) -> Self {
+        Self {
+            began,
+            length,
+            path: dir.join(format!("{began}-{}-{length}", hex(id))),
+            stage: Arc::new(tokio::sync::Mutex::new(Stage::UnderWay {
+                offset: 0,
+                hash: Some(Sha256::new()),
+                shaped: false,
+            })),
+            let_go: Notify::new(),
+            complete: false.into(),
+        }
+    }
+
+    /// An upload from the name and length of its file.
+    fn parse(name: &str, dir: &Path, len: u64) -> Option<(Id, Self)> {
+        let mut parts = name.split('-');
+        let began = from_decimal(parts.next()?)?;
+        let id = from_hex(parts.next()?)?;
+        let length = from_decimal(parts.next()?)?;
+        let upload = Self::new(dir, &id, began, length);
+        let stage = match (parts.next(), parts.next(), parts.next()) {
+            (None, ..) if len <= length => Stage::UnderWay {
+                offset: len,
+                hash: None,
+                shaped: false,
+            },
+            (Some(digest), Some(window), None) => Stage::Complete(Leaf {
+                kind: LeafKind::Drop,
+                digest: from_hex(digest)?,
+                size: length,
+                window: Window(from_decimal(window)?),
+            }),
+            _ => return None,
+        };
+        let complete = matches!(stage, Stage::Complete(_)).into();
+        Some((
+            id,
+            Self {
+                stage: Arc::new(stage.into()),
+                complete,
+                ..upload
+            },
+        ))
+    }
+
+    /// Waits for a request that still holds this upload: its client has broken it off, or it will end soon.
+    async fn take(&self) -> Result<OwnedMutexGuard<Stage>, Error> {
+        let stage = self.stage.clone();
+        if let Ok(stage) = stage.clone().try_lock_owned() {
+            return Ok(stage);
+        }
+        self.let_go.notify_waiters();
+        tokio::time::timeout(TAKE_OVER, stage.lock_owned())
+            .await
+            .map_err(|_| Error::Conflict)
+    }
+
+    fn marker(&self, leaf: &Leaf) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!("-{}-{}", hex(&leaf.digest), leaf.window));
+        name.into()
+    }
+
+    fn remove(&self, stage: &mut Stage, store: &Store) {
+        match std::mem::replace(stage, Stage::Forgotten) {
+            Stage::UnderWay { offset, .. } => {
+                let _ = fs::remove_file(&self.path);
+                store.count_upload(-(offset as i64));
+            }
+            Stage::Complete(leaf) => drop(fs::remove_file(self.marker(&leaf))),
+            Stage::Forgotten => {}
+        }
+    }
+}
+
+pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Answer {
+    let length = decimal_header(&request, UPLOAD_LENGTH)?.ok_or(Error::BadRequest)?;
+    if text_header(&request, UPLOAD_COMPLETE)? != Some("?0") || content_length(&request)? != Some(0)
+    {
+        return Err(Error::BadRequest);
+    }
+    let rosters = app.store.rosters().ok_or(Error::NoRoster)?;
+    check_size(&rosters, length)?;
+    if app.store.is_full_for(length) {
+        return Err(Error::Full);
+    }
+    let id = system::random();
+    let upload = Arc::new(Upload::new(
+        &app.uploads.dir,
+        &id,
+        app.store.open_window(),
+        length,
+    ));
+    {
+        let mut begun = app
+            .uploads
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let under_way = begun
+            .values()
+            .filter(|upload| !upload.complete.load(std::sync::atomic::Ordering::Relaxed))
+            .count();
+        if under_way >= app.limits.max_uploads.saturating_mul(BEGUN_PER_PLACE) {
+            return Err(Error::Busy);
+        }
+        begun.insert(id, upload.clone());
+    }
+    let made = blocking(move || owner_only().create_new(true).open(&upload.path).map(drop)).await;
+    if let Err(error) = made {
+        app.uploads
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+        return Err(error);
+    }
+    let location =
+        HeaderValue::try_from(format!("/v1/uploads/{}", hex(&id))).map_err(|_| Error::Internal)?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
+}
+
+pub(super) async fn look(State(app): State<Arc<App>>, request: Request) -> Answer {
+    let (_, upload) = app.uploads.find(segment(&request, 2))?;
+    let (offset, complete) = match &*upload.take().await? {
+        Stage::UnderWay { offset, .. } => (*offset, false),
+        Stage::Complete(_) => (upload.length, true),
+        Stage::Forgotten => return Err(Error::NotFound),
+    };
+    let mut response = at_offset(offset);
+    let headers = response.headers_mut();
+    headers.insert(
+        HeaderName::from_static(UPLOAD_LENGTH),
+        HeaderValue::from(upload.length),
+    );
+    headers.insert(
+        HeaderName::from_static(UPLOAD_COMPLETE),
+        HeaderValue::from_static(if complete { "?1" } else { "?0" }),
+    );
+    Ok(response)
+}
+
+pub(super) async fn forget(State(app): State<Arc<App>>, request: Request) -> Answer {
+    let (id, upload) = app.uploads.find(segment(&request, 2))?;
+    upload.remove(&mut *upload.take().await?, &app.store);
+    app.uploads
+        .begun
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&id);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Answer {
+    let (id, upload) = app.uploads.find(segment(&request, 2))?;
+    if text_header(&request, header::CONTENT_TYPE.as_str())? != Some(PARTIAL) {
+        return Err(Error::BadRequest);
+    }
+    let from = decimal_header(&request, UPLOAD_OFFSET)?.ok_or(Error::BadRequest)?;
+    let completes = match text_header(&request, UPLOAD_COMPLETE)? {
+        Some("?1") => true,
+        Some("?0") | None => false,
+        Some(_) => return Err(Error::BadRequest),
+    };
+    let size = content_length(&request)?.ok_or(Error::LengthRequired)?;
+    let end = from
+        .checked_add(size)
+        .filter(|&end| end <= upload.length)
+        .ok_or(Error::TooLarge)?;
+    if completes && end != upload.length {
+        return Err(Error::BadRequest);
+    }
+    let rosters = app.store.rosters().ok_or(Error::NoRoster)?;
+    let permit = receive(&app)?;
+    if app.store.is_full_for(size) {
+        return Err(Error::Full);
+    }
+    let stage = upload.take().await?;
+    // In a task of its own, so that what arrived is kept when the client goes and hyper drops the future of its request.
+    let task = tokio::spawn(async move {
+        let _permit = permit;
+        let body = Incoming::new(request, &app.limits)?;
+        let offset = match &*stage {
+            Stage::Complete(leaf) if completes && size == 0 && from == upload.length => {
+                return Ok(promised(&app, leaf));
+            }
+            Stage::UnderWay { offset, .. } if *offset == from => *offset,
+            Stage::Complete(_) | Stage::UnderWay { .. } => return Err(Error::Conflict),
+            Stage::Forgotten => return Err(Error::NotFound),
+        };
+        debug_assert_eq!(offset, from);
+        let (stage, received) = receive_piece(&app, &upload, stage, body, &rosters).await?;
+        if matches!(received, Err(Error::NotADrop)) {
+            app.uploads
+                .begun
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&id);
+        }
+        received?;
+        if !completes {
+            return Ok(at_offset(end));
+        }
+        let leaf = complete(&app, &upload, stage, rosters).await?;
+        Ok(promised(&app, &leaf))
+    });
+    task.await.map_err(|_| Error::Internal)?
+}
+
+/// Writes what comes. Whatever ends it, the stage is true to what is in the file.
+async fn receive_piece(
+    app: &Arc<App>,
+    upload: &Arc<Upload>,
+    mut stage: OwnedMutexGuard<Stage>,
+    mut body: Incoming<'_>,
+    rosters: &Arc<Rosters>,
+) -> Result<(OwnedMutexGuard<Stage>, Result<(), Error>), Error> {
+    let mut result = Ok(());
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK.min(body.left().max(1)));
+        let more = tokio::select! {
+            more = gather(&mut body, &mut chunk) => more,
+            () = upload.let_go.notified() => Err(Error::Conflict),
+        };
+        if !chunk.is_empty() {
+            let (upload, store, rosters) = (upload.clone(), app.store.clone(), rosters.clone());
+            let written;
+            (stage, written) = blocking(move || {
+                let written = stage.write(&upload, &store, &chunk, &rosters);
+                Ok((stage, written))
+            })
+            .await?;
+            if let Err(error) = written {
+                result = Err(error);
+                break;
+            }
+        }
+        match more {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    // The offset that the client is told is one that survives a loss of power.
+    let upload = upload.clone();
+    let stage = blocking(move || {
+        if matches!(*stage, Stage::UnderWay { .. }) {
+            File::open(&upload.path)?.sync_data()?;
+        }
+        Ok(stage)
+    })
+    .await?;
+    Ok((stage, result))
+}
+
+/// Makes a drop of an upload of which every byte is there.
+async fn complete(
+    app: &Arc<App>,
+    upload: &Arc<Upload>,
+    stage: OwnedMutexGuard<Stage>,
+    rosters: Arc<Rosters>,
+) -> Result<Leaf, Error> {
+    let (file, length) = (upload.path.clone(), upload.length);
+    let (mut stage, digest) = blocking(move || {
+        let mut stage = stage;
+        let file = File::open(&file)?;
+        let Stage::UnderWay { hash, .. } = &mut *stage else {
+            return Ok((stage, Err(Error::NotFound)));
+        };
+        let hash = match hash.take() {
+            Some(hash) => hash,
+            None => hash_up_to(&file, length)?,
+        };
+        let digest: [u8; 32] = hash.clone().finalize().into();
+        let Stage::UnderWay { hash: kept, .. } = &mut *stage else {
+            return Ok((stage, Err(Error::NotFound)));
+        };
+        *kept = Some(hash);
+        let mut head = vec![0; head_len(&rosters)];
+        let n = read_up_to(&file, &mut head, 0)?;
+        let shaped = check_shape(&rosters, &head[..n], length);
+        Ok((stage, shaped.map(|()| digest)))
+    })
+    .await?;
+    let leaf = app
+        .store
+        .put(digest?, length, Body::Apart(upload.path.clone()))
+        .await?;
+    // A marker that is lost costs a client a second upload, which gets the same promise.
+    let _ = owner_only()
+        .create(true)
+        .truncate(true)
+        .open(upload.marker(&leaf));
+    *stage = Stage::Complete(leaf);
+    upload
+        .complete
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    Ok(leaf)
+}
+
+impl Stage {
+    /// Appends a chunk, and looks at the header as soon as it is there. What is no drop is removed.
+    fn write(
+        &mut self,
+        upload: &Upload,
+        store: &Store,
+        chunk: &[u8],
+        rosters: &Rosters,
+    ) -> Result<(), Error> {
+        let Self::UnderWay {
+            offset,
+            hash,
+            shaped,
+        } = self
+        else {
+            return Err(Error::NotFound);
+        };
+        let file = owner_only().open(&upload.path).map_err(told)?;
+        if store.is_full_for(chunk.len() as u64) {
+            return Err(Error::Full);
+        }
+        if hash.is_none() {
+            *hash = Some(hash_up_to(&file, *offset).map_err(told)?);
+        }
+        if let Err(error) = file.write_all_at(chunk, *offset) {
+            let _ = file.set_len(*offset);
+            return Err(told(error));
+        }
+        if let Some(hash) = hash {
+            hash.update(chunk);
+        }
+        *offset += chunk.len() as u64;
+        store.count_upload(chunk.len() as i64);
+        let enough = head_len(rosters);
+        if !*shaped && *offset >= enough as u64 {
+            let mut head = vec![0; enough];
+            let n = read_up_to(&file, &mut head, 0).map_err(told)?;
+            if let Err(error) = check_shape(rosters, &head[..n], upload.length) {
+                upload.remove(self, store);
+                return Err(error);
+            }
+            *shaped = true;
+        }
+        Ok(())
+    }
+}
+
+/// Gathers a chunk; `false` at the end of the body. What was gathered before an error stays in `chunk`.
+async fn gather(body: &mut Incoming<'_>, chunk: &mut Vec<u8>) -> Result<bool, Error> {
+    while chunk.len() < CHUNK {
+        match body.next().await? {
+            Some(data) => chunk.extend_from_slice(&data),
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn hash_up_to(file: &File, end: u64) -> io::Result<Sha256> {
+    let (mut hash, mut at, mut buffer) = (Sha256::new(), 0, vec![0; CHUNK]);
+    while at < end {
+        let want = CHUNK.min(usize::try_from(end - at).unwrap_or(CHUNK));
+        if read_up_to(file, &mut buffer[..want], at)? < want {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        hash.update(&buffer[..want]);
+        at += want as u64;
+    }
+    Ok(hash)
+}
+
+fn at_offset(offset: u64) -> Response {
+    (
+        StatusCode::NO_CONTENT,
+        [(
+            HeaderName::from_static(UPLOAD_OFFSET),
+            HeaderValue::from(offset),
+        )],
+    )
+        .into_response()
+}
+
+/// What a client is told of an error of the disk.
+fn told(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Error::Full
+        }
+        _ => {
+            tracing::error!(%error, "an upload cannot be written");
+            Error::Internal
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::Internal)?
+        .map_err(told)
+}
+
+/// A large drop on its way to a file of its own. The file goes with the sink, unless [`Sink::store`] has given it away.
+pub(super) struct Sink {
+    file: Arc<File>,
+    path: PathBuf,
+    store: Arc<Store>,
+    hash: Sha256,
+    len: u64,
+    kept: bool,
+}
+
+impl Sink {
+    pub(super) async fn temporary(store: &Arc<Store>) -> Result<Self, Error> {
+        let path = store
+            .uploads()
+            .join(format!("tmp-{}", hex(&system::random::<16>())));
+        let store = store.clone();
+        blocking(move || {
+            let file = Arc::new(owner_only().create_new(true).open(&path)?);
+            Ok(Self {
+                file,
+                path,
+                store,
+                hash: Sha256::new(),
+                len: 0,
+                kept: false,
+            })
+        })
+        .await
+    }
+
+    /// Bytes written so far.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The next chunk of a body; `None` at its end.
+    pub(super) async fn fill(&self, body: &mut Incoming<'_>) -> Result<Option<Bytes>, Error> {
+        let mut chunk = Vec::with_capacity(CHUNK + 65_536);
+        gather(body, &mut chunk).await?;
+        Ok((!chunk.is_empty()).then(|| chunk.into()))
+    }
+
+    pub(super) async fn write(mut self, store: &Store, chunk: Bytes) -> Result<Self, Error> {
+        if store.is_full_for(chunk.len() as u64) {
+            return Err(Error::Full);
+        }
+        blocking(move || {
+            self.hash.update(&chunk);
+            self.file.write_all_at(&chunk, self.len)?;
+            self.len += chunk.len() as u64;
+            self.store.count_upload(chunk.len() as i64);
+            Ok(self)
+        })
+        .await
+    }
+
+    /// Makes the file durable, and a drop of it.
+    pub(super) async fn store(self, store: &Arc<Store>) -> Result<Leaf, Error> {
+        let mut sink = blocking(move || {
+            self.file.sync_all()?;
+            Ok(self)
+        })
+        .await?;
+        let digest = sink.hash.clone().finalize().into();
+        let leaf = store
+            .put(digest, sink.len, Body::Apart(sink.path.clone()))
+            .await?;
+        sink.kept = true;
+        Ok(leaf)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+            self.store.count_upload(-(self.len as i64));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The three things that the store asks of a disk, behind a trait so that tests can hold a sync back, or fill the disk.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// What makes bytes durable.
+///
+/// When `sync` returns without error, everything written to the file before is on the disk and survives a loss of power. Nothing
+/// is promised about bytes written and not synced, not even their order.
+pub trait Disk: Send + Sync {
+    /// Writes all of `slices`, one after another, from `at` on. After an error any part of them may have been written.
+    ///
+    /// # Errors
+    /// What the system says; `StorageFull` is told to clients as such.
+    fn write(&self, file: &File, at: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()>;
+
+    /// Makes the file's data durable, with as much of its metadata as reading it needs (fdatasync).
+    ///
+    /// # Errors
+    /// What the system says. Whether earlier writes are durable is then unknown.
+    fn sync(&self, file: &File) -> io::Result<()>;
+
+    /// The bytes of the file system of `path` that are free to this user.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn free(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// The machine's disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn write(&self, file: &File, mut at: u64, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        // Skips empty slices, so that a write of nothing is not taken for a full disk.
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let some = &slices[..slices.len().min(1024)];
+            match rustix::io::pwritev(file, some, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    IoSlice::advance_slices(&mut slices, n);
+                    at += n as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn free(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Reads as many bytes as there are, up to the length of `out`, from `at` on.
+pub(crate) fn read_up_to(file: &File, out: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < out.len() {
+        match file.read_at(&mut out[read..], at + read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,444 @@
+//! The store: packs that are appended to by one thread, and an index over them.
+//!
+//! All that changes the store is a [`Job`] for the writer thread. It takes the drops that are waiting, appends all of them, syncs once, and
+//! answers all of them. When a method here that stores something returns `Ok`, the thing is durable, and it is in the log.
+//!
+//! Reading goes past the writer. The functions that read use SQLite and files, so call them where blocking is allowed
+//! ([`Store::read`]).
+
+pub(crate) mod disk;
+pub(crate) mod folder;
+pub(crate) mod index;
+mod pack;
+mod recover;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use sealdrop_core::encoding;
+use sealdrop_core::key::{BoxKey, LogRole, SecretKey};
+use sealdrop_core::log::leaf::Leaf;
+use sealdrop_core::log::promise::Promise;
+use sealdrop_core::log::tile::{BundleId, TileId};
+use sealdrop_core::note::Vkey;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::time::Window;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, StartError};
+use crate::system::Clock;
+use disk::Disk;
+use folder::Folder;
+use index::{DropRow, Index};
+
+/// What the store needs to be told.
+pub(crate) struct Options {
+    pub(crate) data: PathBuf,
+    pub(crate) box_key: BoxKey,
+    pub(crate) clock: Clock,
+    pub(crate) disk: Arc<dyn Disk>,
+    /// The most bytes of packs and uploads.
+    pub(crate) max_store: Option<u64>,
+    /// Bytes of the disk that always stay free.
+    pub(crate) reserve: u64,
+    /// How often live files are stamped and the index tidied.
+    pub(crate) heartbeat: std::time::Duration,
+}
+
+/// A handle to the store. Dropping the last one does not stop the writer; [`Store::stop`] does.
+pub(crate) struct Store {
+    shared: Arc<Shared>,
+    jobs: mpsc::Sender<Job>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    reader: Mutex<Index>,
+}
+
+/// What the writer tells everyone else.
+pub(crate) struct Shared {
+    pub(crate) folder: Folder,
+    disk: Arc<dyn Disk>,
+    clock: Clock,
+    log_key: SecretKey<LogRole>,
+    log_vkey: Vkey<LogRole>,
+    max_store: Option<u64>,
+    reserve: u64,
+    /// The current roster and the one before.
+    rosters: RwLock<Option<Arc<Rosters>>>,
+    published: RwLock<Published>,
+    /// The windows whose bodies are here.
+    held: RwLock<BTreeMap<u64, Held>>,
+    /// Bytes of packs and uploads.
+    used: AtomicU64,
+    /// Set when a sync failed or the writer ended: what is on the disk is then unknown until a restart looks.
+    failed: AtomicBool,
+    open_window: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    drops: bool,
+}
+
+/// The roster in force, and the one before it.
+pub(crate) struct Rosters {
+    pub(crate) current: Roster,
+    pub(crate) previous: Option<Roster>,
+    /// The answer to `GET /v1/box`.
+    pub(crate) policy: String,
+}
+
+/// The latest checkpoint.
+#[derive(Clone, Default)]
+pub(crate) struct Published {
+    pub(crate) size: u64,
+    pub(crate) note: Arc<str>,
+}
+
+/// The bytes of a drop that is to be stored.
+pub(crate) enum Body {
+    /// In memory; goes into the window's pack.
+    Here(Bytes),
+    /// A file in `uploads/`, complete and synced; becomes a pack of its own. It stays where it is if storing fails.
+    Apart(PathBuf),
+}
+
+/// What the writer does, one at a time, drops in batches.
+pub(crate) enum Job {
+    Drop(NewDrop),
+    Roster {
+        roster: Box<Roster>,
+        policy: String,
+        answer: Answer<()>,
+    },
+    Release {
+        window: u64,
+        note: String,
+        answer: Answer<()>,
+    },
+    Cosign {
+        size: u64,
+        witness: String,
+        line: String,
+        answer: Answer<()>,
+    },
+    /// Closes and expires windows if their time has come.
+    Tick,
+    Stop,
+}
+
+pub(crate) struct NewDrop {
+    digest: [u8; 32],
+    size: u64,
+    body: Body,
+    answer: Answer<Leaf>,
+}
+
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+impl Store {
+    /// Opens the data folder, replays what a crash left behind, and starts the writer.
+    pub(crate) fn open(options: Options) -> Result<Self, StartError> {
+        let (writer, reader) = recover::open(options)?;
+        let shared = writer.shared.clone();
+        let (jobs, waiting) = mpsc::channel(1024);
+        let writer = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || writer.run(waiting))
+            .map_err(|error| StartError::io("start the writer for", shared.folder.root(), error))?;
+        Ok(Self {
+            shared,
+            jobs,
+            writer: Mutex::new(Some(writer)),
+            reader: Mutex::new(reader),
+        })
+    }
+
+    pub(crate) fn log_vkey(&self) -> &Vkey<LogRole> {
+        &self.shared.log_vkey
+    }
+
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.shared.folder.uploads()
+    }
+
+    pub(crate) fn nonces(&self) -> PathBuf {
+        self.shared.folder.nonces()
+    }
+
+    /// The rosters in force; `None` before the first.
+    pub(crate) fn rosters(&self) -> Option<Arc<Rosters>> {
+        self.shared
+            .rosters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The window that is open; of no meaning before the first roster.
+    pub(crate) fn open_window(&self) -> u64 {
+        self.shared.open_window.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn published(&self) -> Published {
+        self.shared
+            .published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        !self.shared.failed.load(Ordering::Relaxed) && !self.jobs.is_closed()
+    }
+
+    /// Whether `more` bytes would go beyond the disk's reserve or the store's limit.
+    pub(crate) fn is_full_for(&self, more: u64) -> bool {
+        self.shared.is_full_for(more)
+    }
+
+    /// Counts bytes of uploads that came, or went.
+    pub(crate) fn count_upload(&self, bytes: i64) {
+        self.shared.count(bytes);
+    }
+
+    /// Stores a drop whose digest and shape were checked.
+    pub(crate) async fn put(&self, digest: [u8; 32], size: u64, body: Body) -> Result<Leaf, Error> {
+        self.job(|answer| {
+            Job::Drop(NewDrop {
+                digest,
+                size,
+                body,
+                answer,
+            })
+        })
+        .await
+    }
+
+    /// Takes a roster that the box key signed, with the policy that it names.
+    pub(crate) async fn put_roster(&self, roster: Roster, policy: String) -> Result<(), Error> {
+        self.job(|answer| Job::Roster {
+            roster: Box::new(roster),
+            policy,
+            answer,
+        })
+        .await
+    }
+
+    /// Removes the bodies of a closed window at a member's request.
+    pub(crate) async fn release(&self, window: u64, note: String) -> Result<(), Error> {
+        self.job(|answer| Job::Release {
+            window,
+            note,
+            answer,
+        })
+        .await
+    }
+
+    /// Keeps a verified cosignature of the checkpoint of this size.
+    pub(crate) async fn cosign(
+        &self,
+        size: u64,
+        witness: String,
+        line: String,
+    ) -> Result<(), Error> {
+        self.job(|answer| Job::Cosign {
+            size,
+            witness,
+            line,
+            answer,
+        })
+        .await
+    }
+
+    /// Lets the writer look at the clock.
+    pub(crate) async fn tick(&self) {
+        let _ = self.jobs.send(Job::Tick).await;
+    }
+
+    /// Finishes what was begun, and ends the writer.
+    pub(crate) async fn stop(&self) {
+        let _ = self.jobs.send(Job::Stop).await;
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+    }
+
+    async fn job<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, Error> {
+        let (answer, waiting) = oneshot::channel();
+        self.jobs.send(job(answer)).await.map_err(|_| Error::Busy)?;
+        waiting.await.map_err(|_| Error::Busy)?
+    }
+
+    /// The promise for a leaf, signed.
+    pub(crate) fn promise(&self, leaf: &Leaf) -> String {
+        Promise::new(leaf.digest, leaf.size, leaf.window)
+            .sign(self.shared.log_vkey.name(), &self.shared.log_key)
+            .to_string()
+    }
+
+    /// Runs `read` where it may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || read(&store))
+            .await
+            .map_err(|_| Error::Internal)?
+    }
+
+    fn ask<T>(&self, query: impl FnOnce(&Index) -> rusqlite::Result<T>) -> Result<T, Error> {
+        let index = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        query(&index).map_err(|error| {
+            tracing::error!(%error, "the index cannot be read");
+            Error::Internal
+        })
+    }
+
+    /// Note and policy of the roster of an epoch.
+    pub(crate) fn roster(&self, epoch: u64) -> Result<(String, String), Error> {
+        self.ask(|index| index.roster(epoch))?
+            .ok_or(Error::NotFound)
+    }
+
+    /// The windows whose drops are still here, rising.
+    pub(crate) fn windows(&self) -> Vec<u64> {
+        let held = self
+            .shared
+            .held
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.iter()
+            .filter(|(_, held)| held.drops)
+            .map(|(window, _)| *window)
+            .collect()
+    }
+
+    /// The drops of a window in log order, and the request that released it.
+    pub(crate) fn drops_of(&self, window: u64) -> Result<(Vec<Leaf>, Option<String>), Error> {
+        let row = self
+            .ask(|index| index.window(window))?
+            .ok_or(Error::NotFound)?;
+        if row.gone && row.release.is_none() {
+            return Err(Error::Gone);
+        }
+        let leaves = self.ask(|index| index.leaves(row.first, index.end_of_window(window)?))?;
+        let drops = leaves
+            .into_iter()
+            .filter(|leaf| leaf.kind == sealdrop_core::log::leaf::LeafKind::Drop)
+            .collect();
+        Ok((drops, row.release))
+    }
+
+    /// The file that holds a drop's bytes, where in it they begin, and how many they are.
+    pub(crate) fn body(&self, window: u64, digest: &[u8; 32]) -> Result<(File, u64, u64), Error> {
+        let DropRow { leaf, at } = self
+            .ask(|index| index.find_drop_in(window, digest))?
+            .ok_or(Error::NotFound)?;
+        if !self.shared.holds(window) {
+            return Err(Error::Gone);
+        }
+        let dir = self.shared.folder.window(window);
+        let path = if at.is_some() {
+            dir.join("pack")
+        } else {
+            dir.join(encoding::hex(digest))
+        };
+        match folder::open_quietly(&path) {
+            Ok(file) => Ok((file, at.unwrap_or(0), leaf.size)),
+            // The window went between the look and the opening.
+            Err(_) if !self.shared.holds(window) => Err(Error::Gone),
+            Err(error) => {
+                tracing::error!(%error, "a pack cannot be read");
+                Err(Error::Internal)
+            }
+        }
+    }
+
+    /// The bytes of a tile of the published tree.
+    pub(crate) fn tile(&self, tile: TileId) -> Result<Vec<u8>, Error> {
+        let has = TileId::in_tree(tile.level, tile.index, self.published().size)
+            .ok_or(Error::NotFound)?;
+        if tile.width > has.width {
+            return Err(Error::NotFound);
+        }
+        let mut hashes = self
+            .ask(|index| index.tile(tile.level, tile.index))?
+            .ok_or(Error::Internal)?;
+        hashes.truncate(usize::from(tile.width) * 32);
+        Ok(hashes)
+    }
+
+    /// The entries of a bundle of the published log.
+    pub(crate) fn bundle(&self, bundle: BundleId) -> Result<Vec<Leaf>, Error> {
+        let has = BundleId::in_tree(bundle.index, self.published().size).ok_or(Error::NotFound)?;
+        if bundle.width > has.width {
+            return Err(Error::NotFound);
+        }
+        self.ask(|index| index.leaves(bundle.start(), bundle.start() + u64::from(bundle.width)))
+    }
+
+    /// The published checkpoint of this size.
+    pub(crate) fn checkpoint(&self, size: u64) -> Result<Option<String>, Error> {
+        self.ask(|index| index.checkpoint_of(size))
+    }
+
+    /// The latest cosigned checkpoints with their cosignature lines, newest first.
+    pub(crate) fn cosigned(&self) -> Result<Vec<(String, Vec<String>)>, Error> {
+        self.ask(|index| index.cosigned(64))
+    }
+}
+
+impl Shared {
+    fn is_full_for(&self, more: u64) -> bool {
+        let used = self.used.load(Ordering::Relaxed);
+        if self
+            .max_store
+            .is_some_and(|max| used.saturating_add(more) > max)
+        {
+            return true;
+        }
+        // A disk that does not say how much is free is taken at its word when it refuses a write.
+        let free = self.disk.free(self.folder.root()).unwrap_or(u64::MAX);
+        free < self.reserve.saturating_add(more)
+    }
+
+    fn count(&self, bytes: i64) {
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                Some(used.saturating_add_signed(bytes))
+            });
+    }
+
+    fn holds(&self, window: u64) -> bool {
+        self.held
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&window)
+    }
+
+    /// Where the open window begins: the time that live files show.
+    fn stamp_time(&self) -> sealdrop_core::time::Time {
+        let length = self
+            .rosters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|r| r.current.window_length());
+        length.map_or(sealdrop_core::time::Time(0), |length| {
+            Window(self.open_window.load(Ordering::Relaxed)).start(length)
+        })
+    }
+}

@@ -1,0 +1,720 @@
+//! The writer: one thread that does all that changes the store.
+//!
+//! Accepting a batch of drops is: append their records to the window's pack, sync it once, add them to the index, answer. If anything fails
+//! on the way, the pack is cut back to where it was, and the batch is refused. If that fails too, or a sync fails for another reason than a
+//! full disk, nobody knows what is on the disk: the store then refuses everything until a restart has looked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use sealdrop_core::encoding;
+use sealdrop_core::log::checkpoint::Checkpoint;
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
+use sealdrop_core::log::tile::WIDTH;
+use sealdrop_core::log::tree::Frontier;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::time::{Time, Window};
+use tokio::sync::mpsc;
+
+use super::folder::{self, make_dir, owner_only, stamp_file, sync_dir};
+use super::index::Index;
+use super::{Answer, Body, Held, Job, NewDrop, Published, Rosters, Shared, pack};
+use crate::error::Error;
+use crate::system;
+
+/// Leaves at the end of a window are a multiple of this. docs/protocol.md, "Checkpoint".
+const PADDING: u64 = 16;
+/// The most drops in one batch, and the most bytes.
+const BATCH: usize = 512;
+const BATCH_BYTES: u64 = 64 << 20;
+
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) index: Index,
+    /// The number of the next leaf.
+    pub(super) next: u64,
+    /// The edge of the published tree.
+    pub(super) frontier: Frontier,
+    /// The length of a window; `None` before the first roster.
+    pub(super) window_length: Option<u64>,
+    pub(super) open: Option<OpenWindow>,
+    /// The latest window that was closed. None at or below it is ever opened again.
+    pub(super) last_closed: Option<u64>,
+    pub(super) heartbeat: Duration,
+}
+
+/// The window that leaves go to.
+pub(super) struct OpenWindow {
+    pub(super) number: u64,
+    pub(super) pack: File,
+    /// The length of the pack; after a failure there may be more bytes, of no meaning.
+    pub(super) len: u64,
+}
+
+/// A leaf that is about to be appended.
+struct Entry<'a> {
+    leaf: Leaf,
+    /// The body's pieces, in the pack.
+    body: Vec<&'a [u8]>,
+    apart: bool,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no room. It passes.
+    Full,
+    /// The clock is behind the log. It passes.
+    Clock,
+    /// Something else; the writer has logged it.
+    Fault,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Full => Self::Full,
+            Failure::Clock | Failure::Fault => Self::Busy,
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full,
+            _ => {
+                tracing::error!(%error, "the disk refuses");
+                Self::Fault
+            }
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            return Self::Full;
+        }
+        tracing::error!(%error, "the index refuses");
+        Self::Fault
+    }
+}
+
+impl Writer {
+    /// Works until it is told to stop, or nobody is left to tell it.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        // However this thread ends, nobody may believe afterwards that something was stored.
+        let _guard = FailOnExit(self.shared.clone());
+        let mut last_beat = Instant::now();
+        let mut put_back = None;
+        while let Some(job) = put_back.take().or_else(|| jobs.blocking_recv()) {
+            match job {
+                Job::Drop(first) => {
+                    let (mut batch, mut bytes) = (vec![first], 0);
+                    while batch.len() < BATCH && bytes < BATCH_BYTES {
+                        match jobs.try_recv() {
+                            Ok(Job::Drop(drop)) => {
+                                bytes += drop.size;
+                                batch.push(drop);
+                            }
+                            Ok(other) => {
+                                put_back = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.take_drops(batch);
+                }
+                Job::Roster {
+                    roster,
+                    policy,
+                    answer,
+                } => {
+                    let result = self.take_roster(*roster, policy);
+                    let _ = answer.send(result);
+                }
+                Job::Release {
+                    window,
+                    note,
+                    answer,
+                } => {
+                    let result = self.release(window, &note);
+                    let _ = answer.send(result);
+                }
+                Job::Cosign {
+                    size,
+                    witness,
+                    line,
+                    answer,
+                } => {
+                    let result = self.index.durably(|w| w.cosignature(size, &witness, &line));
+                    let _ = answer.send(result.map_err(|e| Failure::from(e).into()));
+                }
+                Job::Tick => {
+                    let _ = self.turn();
+                    self.expire();
+                    if last_beat.elapsed() >= self.heartbeat {
+                        last_beat = Instant::now();
+                        self.beat();
+                    }
+                }
+                Job::Stop => break,
+            }
+        }
+        self.beat();
+    }
+
+    /// Stamps what is live, and tidies the index. Also done when nothing happened, so that it shows nothing.
+    fn beat(&self) {
+        if let Err(error) = self.index.checkpoint() {
+            tracing::warn!(%error, "the index cannot be tidied");
+        }
+        let open = self.open.as_ref().map(|open| open.number);
+        self.shared
+            .folder
+            .stamp_live(open, self.shared.stamp_time());
+    }
+
+    // Drops.
+
+    fn take_drops(&mut self, batch: Vec<NewDrop>) {
+        let mut answers: Vec<(Answer<Leaf>, Result<Leaf, Error>)> = Vec::with_capacity(batch.len());
+        if let Err(error) = self.ready() {
+            for drop in batch {
+                let _ = drop.answer.send(Err(error));
+            }
+            return;
+        }
+        let window = self.open.as_ref().expect("`ready` opened it").number;
+        let mut fresh: Vec<NewDrop> = Vec::with_capacity(batch.len());
+        let mut known: HashMap<[u8; 32], Leaf> = HashMap::new();
+        let (mut bytes, free) = (0, self.room());
+        let mut repeats = Vec::new();
+        for drop in batch {
+            match known
+                .get(&drop.digest)
+                .copied()
+                .map_or_else(|| self.held_drop(&drop.digest), |leaf| Ok(Some(leaf)))
+            {
+                // The same bytes again, of which the leaf is there or in this batch.
+                Ok(Some(leaf)) => {
+                    if let Body::Apart(path) = &drop.body {
+                        self.shared.count(-(drop.size as i64));
+                        let _ = std::fs::remove_file(path);
+                    }
+                    if leaf.window.0 == window && known.contains_key(&drop.digest) {
+                        repeats.push((drop.answer, leaf));
+                    } else {
+                        answers.push((drop.answer, Ok(leaf)));
+                    }
+                }
+                // What is apart was counted, and found room, as it came.
+                Ok(None) if matches!(drop.body, Body::Here(_)) && bytes + drop.size > free => {
+                    answers.push((drop.answer, Err(Error::Full)));
+                }
+                Ok(None) => {
+                    if matches!(drop.body, Body::Here(_)) {
+                        bytes += drop.size;
+                    }
+                    known.insert(
+                        drop.digest,
+                        Leaf {
+                            kind: LeafKind::Drop,
+                            digest: drop.digest,
+                            size: drop.size,
+                            window: Window(window),
+                        },
+                    );
+                    fresh.push(drop);
+                }
+                Err(error) => answers.push((drop.answer, Err(error))),
+            }
+        }
+        let result = self.store_drops(window, &fresh, &known);
+        for NewDrop { digest, answer, .. } in fresh {
+            let leaf = known[&digest];
+            answers.push((answer, result.map(|()| leaf)));
+        }
+        answers.extend(
+            repeats
+                .into_iter()
+                .map(|(answer, leaf)| (answer, result.map(|()| leaf))),
+        );
+        for (answer, result) in answers {
+            // The client may have gone; its drop stays.
+            let _ = answer.send(result);
+        }
+    }
+
+    fn store_drops(
+        &mut self,
+        window: u64,
+        fresh: &[NewDrop],
+        leaves: &HashMap<[u8; 32], Leaf>,
+    ) -> Result<(), Error> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let dir = self.shared.folder.window(window);
+        let mut moved: Vec<(PathBuf, PathBuf)> = Vec::new();
+        let entries: Vec<_> = fresh
+            .iter()
+            .map(|drop| Entry {
+                leaf: leaves[&drop.digest],
+                body: match &drop.body {
+                    Body::Here(bytes) => vec![&bytes[..]],
+                    Body::Apart(_) => Vec::new(),
+                },
+                apart: matches!(drop.body, Body::Apart(_)),
+            })
+            .collect();
+        let result = (|| {
+            for drop in fresh {
+                if let Body::Apart(path) = &drop.body {
+                    let place = dir.join(encoding::hex(&drop.digest));
+                    std::fs::rename(path, &place)?;
+                    moved.push((path.clone(), place));
+                }
+            }
+            if !moved.is_empty() {
+                sync_dir(&dir)?;
+            }
+            self.append(&entries, false, |_| Ok(()))
+        })();
+        if result.is_err() {
+            // So that a resumable upload can be completed later.
+            for (path, place) in moved {
+                let _ = std::fs::rename(place, path);
+            }
+        } else {
+            let mut held = self
+                .shared
+                .held
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            held.entry(window).or_default().drops = true;
+        }
+        result.map_err(Error::from)
+    }
+
+    /// The leaf of a drop whose body is still here.
+    fn held_drop(&self, digest: &[u8; 32]) -> Result<Option<Leaf>, Error> {
+        let row = self.index.find_drop(digest).map_err(Failure::from)?;
+        Ok(row
+            .map(|row| row.leaf)
+            .filter(|leaf| self.shared.holds(leaf.window.0)))
+    }
+
+    /// How many bytes the store may still take.
+    fn room(&self) -> u64 {
+        let free = self
+            .shared
+            .disk
+            .free(self.shared.folder.root())
+            .unwrap_or(u64::MAX);
+        let by_disk = free.saturating_sub(self.shared.reserve);
+        let used = self.shared.used.load(Ordering::Relaxed);
+        self.shared
+            .max_store
+            .map_or(by_disk, |max| max.saturating_sub(used).min(by_disk))
+    }
+
+    // Leaves.
+
+    /// Appends entries to the pack of the open window: writes, syncs, indexes, all or none. `also` is written to the index in the same
+    /// transaction, and `durably` syncs that too.
+    fn append(
+        &mut self,
+        entries: &[Entry<'_>],
+        durably: bool,
+        also: impl FnOnce(&super::index::Writing<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), Failure> {
+        let time = self.shared.stamp_time();
+        let Some(open) = &mut self.open else {
+            return Err(Failure::Fault);
+        };
+        let heads: Vec<Vec<u8>> = (self.next..)
+            .zip(entries)
+            .map(|(number, entry)| {
+                let body_len = entry.body.iter().map(|piece| piece.len() as u64).sum();
+                pack::encode(number, &entry.leaf, body_len, entry.apart)
+            })
+            .collect();
+        let mut slices = Vec::new();
+        let (mut places, mut end) = (Vec::with_capacity(entries.len()), open.len);
+        for (head, entry) in heads.iter().zip(entries) {
+            slices.push(IoSlice::new(head));
+            end += head.len() as u64;
+            places.push((entry.leaf.kind == LeafKind::Drop && !entry.apart).then_some(end));
+            for piece in &entry.body {
+                slices.push(IoSlice::new(piece));
+                end += piece.len() as u64;
+            }
+        }
+        let disk = &self.shared.disk;
+        let written = disk
+            .write(&open.pack, open.len, &mut slices)
+            .and_then(|()| {
+                stamp_file(&open.pack, time);
+                disk.sync(&open.pack)
+            });
+        let (first, number) = (self.next, open.number);
+        let result = match written {
+            Err(error) => Err((
+                error.kind() != io::ErrorKind::StorageFull,
+                Failure::from(error),
+            )),
+            Ok(()) => {
+                let write = |w: &super::index::Writing<'_>| {
+                    for ((leaf_number, entry), at) in (first..).zip(entries).zip(&places) {
+                        w.leaf(leaf_number, &entry.leaf, *at)?;
+                    }
+                    w.indexed(number, end)?;
+                    also(w)
+                };
+                let result = if durably {
+                    self.index.durably(write)
+                } else {
+                    self.index.quickly(write)
+                };
+                result.map_err(|error| (false, error.into()))
+            }
+        };
+        match result {
+            Ok(()) => {
+                self.shared.count((end - open.len) as i64);
+                open.len = end;
+                self.next += entries.len() as u64;
+                Ok(())
+            }
+            Err((unknown, failure)) => {
+                // Not told to anyone, so it may go. If it cannot, a restart would find it and take it in, in the place of others.
+                let undone = open
+                    .pack
+                    .set_len(open.len)
+                    .and_then(|()| disk.sync(&open.pack));
+                if unknown || undone.is_err() {
+                    self.fail();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Refuses everything from now on.
+    fn fail(&self) {
+        tracing::error!(
+            "what is on the disk is unknown: nothing more is accepted. Look at the disk, then restart the server."
+        );
+        self.shared.failed.store(true, Ordering::Relaxed);
+    }
+
+    fn ready(&mut self) -> Result<(), Error> {
+        if self.shared.failed.load(Ordering::Relaxed) {
+            return Err(Error::Busy);
+        }
+        if self.window_length.is_none() {
+            return Err(Error::NoRoster);
+        }
+        self.turn().map_err(Error::from)
+    }
+
+    // Windows.
+
+    /// Closes the open window if its time is over, and opens the one of now. Without a roster there are none.
+    pub(super) fn turn(&mut self) -> Result<(), Failure> {
+        let Some(length) = self.window_length else {
+            return Ok(());
+        };
+        if self.shared.failed.load(Ordering::Relaxed) {
+            return Err(Failure::Fault);
+        }
+        let now = (self.shared.clock)().window(length).0;
+        if self.open.as_ref().is_some_and(|open| now > open.number) {
+            self.close()?;
+        }
+        if self.open.is_none() {
+            if self.last_closed.is_some_and(|closed| now <= closed) {
+                return Err(Failure::Clock);
+            }
+            self.open_window(now, length)?;
+        }
+        Ok(())
+    }
+
+    fn open_window(&mut self, number: u64, length: u64) -> Result<(), Failure> {
+        let dir = self.shared.folder.window(number);
+        let start = Window(number).start(length);
+        make_dir(&dir)?;
+        let pack = owner_only()
+            .create(true)
+            .truncate(false)
+            .open(dir.join("pack"))?;
+        pack.set_len(0)?;
+        stamp_file(&pack, start);
+        pack.sync_all()?;
+        sync_dir(&dir)?;
+        sync_dir(&self.shared.folder.packs())?;
+        self.index.durably(|w| w.open_window(number, self.next))?;
+        self.open = Some(OpenWindow {
+            number,
+            pack,
+            len: 0,
+        });
+        self.shared.open_window.store(number, Ordering::Relaxed);
+        let mut held = self
+            .shared
+            .held
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.insert(number, Held::default());
+        std::mem::drop(held);
+        self.shared.folder.stamp_live(Some(number), start);
+        Ok(())
+    }
+
+    /// Pads the log, signs its checkpoint, and ends the window. docs/protocol.md, "Checkpoint".
+    fn close(&mut self) -> Result<(), Failure> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let number = open.number;
+        let pads: Vec<_> = (0..PADDING - self.next % PADDING)
+            .map(|_| Entry {
+                leaf: Leaf::pad(system::random(), Window(number)),
+                body: Vec::new(),
+                apart: false,
+            })
+            .collect();
+        let (from, to) = (self.frontier.size(), self.next + pads.len() as u64);
+        let mut leaves = self.index.leaves(from, self.next)?;
+        leaves.extend(pads.iter().map(|pad| pad.leaf));
+        debug_assert_eq!(leaves.len() as u64, to - from);
+        let mut frontier = self.frontier.clone();
+        let mut tiles: BTreeMap<(u8, u64), Vec<u8>> = BTreeMap::new();
+        let mut failed = None;
+        for leaf in &leaves {
+            frontier.push_with(leaf.hash(), |level, index, hash| {
+                if level % 8 != 0 {
+                    return;
+                }
+                let id = (level / 8, index / u64::from(WIDTH));
+                let tile = tiles
+                    .entry(id)
+                    .or_insert_with(|| match self.index.tile(id.0, id.1) {
+                        Ok(tile) => tile.unwrap_or_default(),
+                        Err(error) => {
+                            failed = Some(error);
+                            Vec::new()
+                        }
+                    });
+                tile.extend_from_slice(hash);
+            });
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let shared = self.shared.clone();
+        let checkpoint = Checkpoint {
+            origin: shared.log_vkey.name().into(),
+            size: to,
+            root: frontier.root(),
+        };
+        let note: Arc<str> = checkpoint.sign(&shared.log_key).to_string().into();
+        self.append(&pads, true, |w| {
+            for ((level, index), hashes) in &tiles {
+                w.tile(*level, *index, hashes)?;
+            }
+            w.checkpoint(to, Some(number), &note)?;
+            w.close_window(number)
+        })?;
+        self.frontier = frontier;
+        self.open = None;
+        self.last_closed = Some(number);
+        *shared
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Published { size: to, note };
+        folder::stamp_files_in(&shared.folder.window(number), shared.stamp_time());
+        Ok(())
+    }
+
+    /// Removes the bodies of windows whose retention is over. docs/protocol.md, "Windows".
+    pub(super) fn expire(&mut self) {
+        let rosters = self
+            .shared
+            .rosters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(rosters) = rosters else { return };
+        let (length, retention) = (rosters.current.window_length(), rosters.current.retention());
+        let now: Time = (self.shared.clock)();
+        let open = self.open.as_ref().map(|open| open.number);
+        let held = self
+            .shared
+            .held
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let over: Vec<u64> = held
+            .keys()
+            .copied()
+            .filter(|&window| {
+                Some(window) != open && Window(window).is_expired(length, retention, now)
+            })
+            .collect();
+        std::mem::drop(held);
+        for window in over {
+            if let Err(error) = self.index.durably(|w| w.remove_window(window, None)) {
+                let _ = Failure::from(error);
+                return;
+            }
+            self.remove(window);
+        }
+    }
+
+    /// Removes the packs of a window that the index says is gone.
+    fn remove(&self, window: u64) {
+        self.shared
+            .held
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&window);
+        let dir = self.shared.folder.window(window);
+        let bytes = folder::folder_bytes(&dir).unwrap_or(0);
+        let removed =
+            std::fs::remove_dir_all(&dir).and_then(|()| sync_dir(&self.shared.folder.packs()));
+        match removed {
+            Ok(()) => self.shared.count(-(bytes as i64)),
+            // The next start removes what is left.
+            Err(error) => tracing::error!(%error, "the packs of a window cannot be removed"),
+        }
+        folder::stamp(&self.shared.folder.packs(), self.shared.stamp_time());
+    }
+
+    // What members and the desk do.
+
+    fn take_roster(&mut self, roster: Roster, policy: String) -> Result<(), Error> {
+        let before = self
+            .shared
+            .rosters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if roster.log_key() != &self.shared.log_vkey {
+            return Err(Error::Conflict);
+        }
+        if let Some(before) = &before {
+            let current = &before.current;
+            if roster.digest() == current.digest() {
+                return Ok(());
+            }
+            if roster.epoch() <= current.epoch()
+                || roster.window_length() != current.window_length()
+            {
+                return Err(Error::Conflict);
+            }
+        }
+        self.window_length = Some(roster.window_length());
+        if let Err(error) = self.ready() {
+            self.window_length = before.as_ref().map(|before| before.current.window_length());
+            return Err(error);
+        }
+        let window = self.open.as_ref().expect("`ready` opened it").number;
+        let note = roster.note().to_string();
+        let leaf = Leaf {
+            kind: LeafKind::Roster,
+            digest: roster.digest(),
+            size: note.len() as u64,
+            window: Window(window),
+        };
+        let entry = Entry {
+            leaf,
+            body: vec![note.as_bytes(), policy.as_bytes()],
+            apart: false,
+        };
+        self.append(&[entry], true, |w| {
+            w.roster(roster.epoch(), &note, &policy)?;
+            w.set_meta("window", &roster.window_length().to_string())
+        })?;
+        let previous = before.map(|before| before.current.clone());
+        let rosters = Rosters {
+            current: roster,
+            previous,
+            policy,
+        };
+        *self
+            .shared
+            .rosters
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(rosters));
+        self.shared
+            .folder
+            .stamp_live(Some(window), self.shared.stamp_time());
+        Ok(())
+    }
+
+    /// docs/protocol.md, "Release".
+    fn release(&mut self, released: u64, note: &str) -> Result<(), Error> {
+        self.ready()?;
+        let open = self.open.as_ref().expect("`ready` opened it").number;
+        let row = self
+            .index
+            .window(released)
+            .map_err(Failure::from)?
+            .ok_or(Error::Conflict)?;
+        if row.release.is_some() {
+            return Ok(());
+        }
+        let rosters = self
+            .shared
+            .rosters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let rosters = rosters.ok_or(Error::NoRoster)?;
+        let witnesses = self.index.witnesses_of(released).map_err(Failure::from)?;
+        let collected = rosters.current.members().iter().all(|member| {
+            let mut devices = rosters
+                .current
+                .devices()
+                .iter()
+                .filter(|device| device.member() == member.name);
+            devices.any(|device| witnesses.contains(&device.witness.to_string()))
+        });
+        if !row.closed || row.gone || !collected {
+            return Err(Error::Conflict);
+        }
+        let leaf = Leaf {
+            kind: LeafKind::Release,
+            digest: encoding::sha256(note.as_bytes()),
+            size: note.len() as u64,
+            window: Window(open),
+        };
+        let entry = Entry {
+            leaf,
+            body: vec![note.as_bytes()],
+            apart: false,
+        };
+        self.append(&[entry], true, |w| w.remove_window(released, Some(note)))?;
+        self.remove(released);
+        Ok(())
+    }
+}
+
+struct FailOnExit(Arc<Shared>);
+
+impl Drop for FailOnExit {
+    fn drop(&mut self) {
+        self.0.failed.store(true, Ordering::Relaxed);
+    }
+}
