@@ -1,0 +1,255 @@
+//! `cargo xtask try`: one report, from the reporter's file to the maintainer's screen, through the real programs.
+//!
+//! `run` reads as the story. What the programs print is shown as it is; what this one says is indented.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+mod disk;
+mod stage;
+
+use stage::{Stage, poll};
+
+const REPORT: &str = "\
+# Overflow in the PNG reader
+
+A width of 0x7fffffff overflows the row buffer and lets a file write past it.
+
+## Steps
+
+1. Open the attached proof.png in the viewer.
+2. See it end with a signal.
+
+## Versions
+
+2.4 to 2.6
+
+## Credit
+
+none
+";
+const TITLE: &str = "Overflow in the PNG reader";
+const DESCRIPTION: &str =
+    "A width of 0x7fffffff overflows the row buffer and lets a file write past it.";
+const ATTACHMENT: &str = "proof.png";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let keep = match arguments.as_slice() {
+        [] => None,
+        [flag, dir] if flag == "--keep" => Some(PathBuf::from(dir)),
+        _ => {
+            eprintln!("Usage: cargo xtask try [--keep DIR]");
+            return ExitCode::from(2);
+        }
+    };
+    match run(keep) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(keep: Option<PathBuf>) -> Result<()> {
+    let temporary = tempfile::Builder::new().prefix("sealdrop-try-").tempdir()?;
+    let dir = match &keep {
+        Some(dir) => empty_folder(dir)?,
+        None => temporary.path().to_path_buf(),
+    };
+    // A real box has windows of six hours. This one's are short, so that the log need not be waited for.
+    let window = if keep.is_some() { "20" } else { "5" };
+    let mut stage = Stage::new(&dir)?;
+
+    stage.heading(
+        "A maintainer makes a box: its keys, sealed with a passphrase, and a recovery file",
+    );
+    fs::write(dir.join("passphrase"), "only for trying\n")?;
+    let made = stage.desk_json(&["init", "--member", "alice", "--work-factor", "12"])?;
+    let box_key = text_of(&made, "/box")?;
+
+    stage.heading("An operator starts a server that is told nothing but the box");
+    let server = stage.serve(&box_key)?;
+    let origin = server.origin().to_owned();
+    stage.desk(&["publish", "--origin", &origin, "--window", window])?;
+    let address = format!("{origin}#{box_key}");
+    println!("    The drop address, which goes into a SECURITY.md: {address}");
+
+    stage.heading(
+        "A reporter seals a report with an attachment on their own machine, and leaves it",
+    );
+    fs::write(dir.join("report.md"), REPORT)?;
+    let attachment = noise(150_000);
+    fs::write(dir.join(ATTACHMENT), &attachment)?;
+    let submit = [
+        "submit",
+        &address,
+        "--from",
+        "report.md",
+        "--attach",
+        ATTACHMENT,
+        "--receipt",
+        "receipt.json",
+        "--save",
+        "report.drop",
+        "--yes",
+    ];
+    stage.reporter(&submit)?;
+
+    stage.heading("What the server's disk holds of it");
+    let drop =
+        fs::read(dir.join("report.drop")).context("`sealdrop submit --save` wrote no drop")?;
+    let known = [
+        TITLE.as_bytes(),
+        DESCRIPTION.as_bytes(),
+        ATTACHMENT.as_bytes(),
+        &attachment[..32],
+    ];
+    disk::show(&dir.join("server"), &drop, &known)?;
+
+    stage.heading("The maintainer fetches and opens it");
+    stage.desk(&["sync"])?;
+    stage.desk(&["inbox"])?;
+    stage.desk(&["open", "1"])?;
+    let opened = stage.desk_json(&["open", "1"])?;
+    ensure!(
+        text_of(&opened, "/report/form/title")? == TITLE,
+        "the title that was opened is another"
+    );
+    ensure!(
+        text_of(&opened, "/report/form/description")? == DESCRIPTION,
+        "the description that was opened is another"
+    );
+    stage.desk(&["attachments", "1", "-o", "opened"])?;
+    let files = files_in(&dir.join("opened"))?;
+    ensure!(
+        files.len() == 1,
+        "one attachment was sent, and these came out: {files:?}"
+    );
+    ensure!(
+        fs::read(&files[0])? == attachment,
+        "the attachment that was opened is another"
+    );
+    println!(
+        "    Compared: title, description and {} bytes of attachment are what was sent.",
+        attachment.len()
+    );
+
+    stage.heading(
+        "When the window is over the drop is in the log; the maintainer's machine cosigns it",
+    );
+    let check = ["check", "--receipt", "receipt.json", "--json"];
+    poll("the log holds the drop", || {
+        Ok(stage.quiet("sealdrop", &check)?.contains("\"logged\""))
+    })?;
+    stage.desk(&["sync"])?;
+    stage.reporter(&[
+        "check",
+        "--receipt",
+        "receipt.json",
+        "-o",
+        "receipt.tlog-proof",
+    ])?;
+
+    stage.heading("Without any network, the receipt proves what was delivered, and to whom");
+    stage.reporter(&[
+        "verify",
+        "receipt.tlog-proof",
+        "--address",
+        &address,
+        "--key",
+        "receipt.json.key",
+        "--drop",
+        "report.drop",
+    ])?;
+
+    stage.heading("Next");
+    next(&dir, &address, keep.is_some().then(|| server.keep()));
+    Ok(())
+}
+
+/// Says which commands to type.
+fn next(dir: &Path, address: &str, pid: Option<u32>) {
+    let bin = |name: &str| sealdrop_tests::bin(name).display().to_string();
+    let Some(pid) = pid else {
+        println!("    All of it is gone again. To look around in a box that stays:\n");
+        println!("  cargo xtask try --keep /tmp/sealdrop");
+        println!("  {} submit --help", bin("sealdrop"));
+        println!("  {} --help", bin("sealdrop-desk"));
+        return;
+    };
+    let desk = format!(
+        "{} --home {} --passphrase-file {}",
+        bin("sealdrop-desk"),
+        dir.join("desk").display(),
+        dir.join("passphrase").display()
+    );
+    println!(
+        "    The server runs on, as process {pid}; its windows last 20 seconds. Write a report yourself, and read it:\n"
+    );
+    println!("  {} submit '{address}'", bin("sealdrop"));
+    println!("  {desk} sync");
+    println!("  {desk} inbox");
+    println!("  {desk} open 2");
+    println!("\n    To end it and leave nothing:\n");
+    println!("  kill {pid} && rm -r {}", dir.display());
+}
+
+fn empty_folder(dir: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    if fs::read_dir(dir)?.next().is_some() {
+        bail!(
+            "{} is not empty: name a folder that is, or a new one",
+            dir.display()
+        );
+    }
+    Ok(dir.canonicalize()?)
+}
+
+fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("no folder {}", dir.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// A text of a JSON answer.
+fn text_of(json: &serde_json::Value, pointer: &str) -> Result<String> {
+    let text = json.pointer(pointer).and_then(serde_json::Value::as_str);
+    Ok(text
+        .with_context(|| format!("no {pointer} in {json}"))?
+        .to_owned())
+}
+
+/// Bytes that look like an image's: every value, no pattern, the same each time.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    std::iter::repeat_with(&mut next).take(len).collect()
+}
+
+/// A command in the words of a reader: programs without their path.
+fn words(command: &Command) -> String {
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let arguments = command.get_args().map(|argument| {
+        let argument = argument.to_string_lossy();
+        if argument.contains(['#', ' ']) {
+            format!("'{argument}'")
+        } else {
+            argument.into_owned()
+        }
+    });
+    std::iter::once(program.to_string_lossy().into_owned())
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
