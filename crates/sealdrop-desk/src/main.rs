@@ -1,1 +1,127 @@
-fn main() {}
+//! The maintainer's program. Read first: [`run`], then `sync.rs` (what is checked before anything is cosigned) and `judge.rs` (how a drop is opened).
+
+mod bodies;
+mod bundle;
+mod card;
+mod certificate;
+mod cli;
+mod context;
+mod doctor;
+mod home;
+mod inbox;
+mod init;
+mod judge;
+mod keyring;
+mod keys;
+mod ledger;
+mod members;
+mod publish;
+mod release;
+mod remote;
+mod rosters;
+mod secret;
+mod sync;
+mod text;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::json;
+
+use crate::cli::{Bundle, Cli, Command, Member};
+use crate::context::{Answer, Context, Usage};
+use crate::home::Home;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match run(cli) {
+        Ok(answer) => print(&answer, json),
+        Err(error) => {
+            let code = if error.is::<Usage>() { 2 } else { 1 };
+            let text = format!("{error:#}");
+            if json {
+                eprintln!("{}", json!({ "error": text }));
+            } else {
+                eprintln!("sealdrop-desk: {text}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Answer> {
+    let context = Context {
+        home: home_folder(cli.home)?,
+        passphrase_file: cli.passphrase_file,
+        proxy: if cli.tor { Some("socks5h://127.0.0.1:9050".into()) } else { cli.proxy },
+        roots: cli.ca_file,
+        json: cli.json,
+    };
+    let home = || Home::open(&context.home);
+    match cli.command {
+        Command::Init(args) => init::run(&context, &args),
+        Command::Publish(args) => publish::run(&context, &home()?, &args),
+        Command::Member(Member::Add { card }) => members::add(&home()?, &card),
+        Command::Member(Member::Remove { name }) => members::remove(&home()?, &name),
+        Command::Member(Member::List) => members::list(&home()?),
+        Command::Address { svg } => keys::address(&home()?, svg.as_deref()),
+        Command::Sync => sync::run(&context, &home()?),
+        Command::Inbox { from } => inbox::list(&context, &home()?, &from),
+        Command::Open { case, from } => inbox::open(&context, &home()?, case, &from),
+        Command::Attachments { case, out, from } => inbox::attachments(&context, &home()?, case, &out, &from),
+        Command::Keys { card } => keys::run(&home()?, card),
+        Command::Release { window } => release::run(&context, &home()?, window),
+        Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
+        Command::Bundle(Bundle::Out(args)) => bundle::out(&home()?, &args),
+        Command::Bundle(Bundle::In { file }) => bundle::take_in(&home()?, &file),
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sealdrop-desk", &mut out);
+            Ok(plain(&out))
+        }
+        Command::Man { dir } => man(dir),
+    }
+}
+
+fn home_folder(given: Option<PathBuf>) -> Result<PathBuf> {
+    let default = || {
+        let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = data.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
+        data.map(|data| data.join("sealdrop-desk"))
+    };
+    given.or_else(default).context("there is no home folder: name one with --home DIR")
+}
+
+fn man(dir: Option<PathBuf>) -> Result<Answer> {
+    let command = Cli::command();
+    match dir {
+        Some(dir) => {
+            std::fs::create_dir_all(&dir)
+                .and_then(|()| clap_mangen::generate_to(command, &dir))
+                .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
+            Ok(Answer::new(json!({ "dir": dir }), format!("manual pages are in {}", dir.display())))
+        }
+        None => {
+            let mut out = Vec::new();
+            clap_mangen::Man::new(command).render(&mut out).context("cannot write the manual page")?;
+            Ok(plain(&out))
+        }
+    }
+}
+
+fn plain(bytes: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    Answer::new(json!({ "text": text }), text.trim_end().to_owned())
+}
+
+fn print(answer: &Answer, json: bool) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let text = if json { format!("{:#}", answer.json) } else { answer.text.clone() };
+    // A reader that goes away, for instance `head`, is no failure of ours.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    if answer.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,410 @@
+//! Bundles: how drops reach a machine that never connects, and how signed rosters and verdicts come back.
+//!
+//! A bundle is a ustar archive. It is not signed: everything in it that is believed is signed or hashed itself.
+//!
+//! | member | holds |
+//! | --- | --- |
+//! | `bundle.json` | version, box, origin |
+//! | `rosters/<epoch>.json` | a roster and its policy, as `GET /v1/box` gives them |
+//! | `outgoing.json` | the same, signed and not yet on the server |
+//! | `log/<id>.json` | a log: key, checkpoint, entries |
+//! | `listed.json`, `verdicts.json` | as in the home folder |
+//! | `drops/<window>/<digest>.age` | a drop |
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sealdrop_client::{BoxFile, VerifiedBox};
+use sealdrop_core::address::Origin;
+use sealdrop_core::drop::archive::{BLOCK, member_header, parse_member_header};
+use sealdrop_core::encoding::{from_decimal, from_hex, hex};
+use sealdrop_core::key::BoxKey;
+use sealdrop_core::note::{Note, Vkey};
+use sealdrop_core::time::{Time, Window};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::bodies::{self, Bodies};
+use crate::context::Answer;
+use crate::home::{Home, Profile};
+use crate::judge::Verdicts;
+use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
+use crate::rosters::{Rosters, outgoing, set_outgoing};
+use crate::text;
+
+/// The largest member that is read into memory: the entries of some two million leaves.
+const MAX_SMALL: u64 = 256 << 20;
+
+/// What goes into a bundle, and where it goes.
+#[derive(clap::Args)]
+pub(crate) struct Out {
+    /// The bundle to write
+    file: PathBuf,
+    /// Take every drop along, not only those without a verdict on this machine
+    #[arg(long)]
+    all: bool,
+}
+
+/// `bundle out`: everything that another machine needs, except keys.
+pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
+    let profile = home.profile()?;
+    let ledgers = Ledger::load_all(home)?;
+    let listed = Listed::load(home)?;
+    let verdicts = Verdicts::load(home)?;
+    let wanted = |drop: &Known| args.all || !verdicts.drops.contains_key(&hex(&drop.digest));
+    let drops: Vec<Known> = known_drops(&ledgers, &listed).into_iter().filter(|d| wanted(d) && bodies::is_here(home, d)).collect();
+    let mut writer = Writer::create(&args.file, &profile)?;
+    for roster in Rosters::load(home, &profile.box_key)?.iter() {
+        writer.roster(roster)?;
+    }
+    if let Some(signed) = outgoing(home, &profile.box_key)? {
+        writer.small("outgoing.json", signed.to_file().to_json().as_bytes())?;
+    }
+    for ledger in &ledgers {
+        writer.ledger(ledger)?;
+    }
+    writer.json("listed.json", &listed)?;
+    writer.json("verdicts.json", &verdicts)?;
+    let mut bytes = 0;
+    for drop in &drops {
+        let body = Bodies::open(home, drop)?;
+        writer.drop(drop, &mut body.context("a drop vanished while it was being copied: run `bundle out` again")?)?;
+        bytes += drop.size;
+    }
+    writer.finish()?;
+    let count = drops.len();
+    let json = json!({ "file": args.file, "drops": count, "bytes": bytes });
+    let next = "On the machine with the identity: `sealdrop-desk inbox --bundle FILE`, then `open N --bundle FILE`.";
+    Ok(Answer::new(json, format!("{}: {count} drops, {}\n{next}", args.file.display(), text::bytes(bytes))))
+}
+
+/// A bundle with nothing but a signed roster, and those before it.
+pub(crate) fn write_roster(home: &Home, profile: &Profile, signed: &VerifiedBox, path: &Path) -> Result<()> {
+    let mut writer = Writer::create(path, profile)?;
+    for roster in Rosters::load(home, &profile.box_key)?.iter() {
+        writer.roster(roster)?;
+    }
+    writer.small("outgoing.json", signed.to_file().to_json().as_bytes())?;
+    writer.finish()
+}
+
+/// `bundle in`: takes over what another machine of the same box made.
+pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
+    let profile = home.profile()?;
+    let bundle = Bundle::open(file, &profile.box_key)?;
+    bundle.import_public(home, sealdrop_client::system::now())?;
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let mut lines = Vec::new();
+    let waiting = bundle.outgoing()?.filter(|signed| signed.roster().epoch() > rosters.seen().epoch);
+    if let Some(signed) = &waiting {
+        set_outgoing(home, Some(signed))?;
+        lines.push(format!("roster {} waits to be published: run `sealdrop-desk publish`", signed.roster().epoch()));
+    }
+    let verdicts = bundle.import_verdicts(home, &profile)?;
+    if verdicts > 0 {
+        lines.push(format!("{verdicts} verdicts"));
+    }
+    let all = known_drops(&Ledger::load_all(home)?, &Listed::load(home)?);
+    let (mut taken, mut refused) = (0, Vec::new());
+    for drop in bundle.drops_in_order(&all) {
+        if bodies::is_here(home, &drop) {
+            continue;
+        }
+        let mut body = bundle.open(&drop)?.context("the bundle changed while it was being read")?;
+        if bodies::take(home, &drop, &mut body)? { taken += 1 } else { refused.push(hex(&drop.digest)) }
+    }
+    lines.push(format!("{taken} new drops"));
+    lines.extend(refused.iter().map(|digest| format!("changed body: drop {digest} in the bundle has another hash; it was left out")));
+    let json = json!({
+        "roster": waiting.as_ref().map(|signed| signed.roster().epoch()),
+        "verdicts": verdicts,
+        "drops": taken,
+        "refused": refused,
+    });
+    Ok(Answer { failed: !refused.is_empty(), ..Answer::new(json, lines.join("\n")) })
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    #[serde(rename = "sealdrop-bundle")]
+    version: u64,
+    #[serde(rename = "box")]
+    box_key: String,
+    origin: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LogFile {
+    vkey: String,
+    checkpoint: String,
+    entries: String,
+}
+
+struct Writer {
+    path: PathBuf,
+    part: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Writer {
+    fn create(path: &Path, profile: &Profile) -> Result<Self> {
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let mut writer = Self { path: path.to_owned(), part, file: BufWriter::new(file) };
+        let origin = profile.origin.as_ref().map(ToString::to_string);
+        writer.json("bundle.json", &Head { version: 1, box_key: profile.box_key.to_string(), origin })?;
+        Ok(writer)
+    }
+
+    fn roster(&mut self, roster: &VerifiedBox) -> Result<()> {
+        self.small(&format!("rosters/{}.json", roster.roster().epoch()), roster.to_file().to_json().as_bytes())
+    }
+
+    fn ledger(&mut self, ledger: &Ledger) -> Result<()> {
+        let (Some((note, _)), Some(vkey)) = (ledger.checkpoint(), ledger.vkey()) else {
+            return Ok(());
+        };
+        let file = LogFile { vkey: vkey.to_string(), checkpoint: note.to_string(), entries: ledger.to_entries() };
+        self.json(&format!("log/{}.json", ledger.id()), &file)
+    }
+
+    fn drop(&mut self, drop: &Known, body: &mut dyn Read) -> Result<()> {
+        self.member(&format!("drops/{}/{}.age", drop.window, hex(&drop.digest)), drop.size, body)
+    }
+
+    fn json(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
+        self.small(name, &serde_json::to_vec(value).expect("our own state is always JSON"))
+    }
+
+    fn small(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.member(name, bytes.len() as u64, &mut &bytes[..])
+    }
+
+    fn member(&mut self, name: &str, size: u64, body: &mut dyn Read) -> Result<()> {
+        let header = member_header(name, size).context("too large for a bundle")?;
+        let mut write = |file: &mut BufWriter<File>| -> io::Result<u64> {
+            file.write_all(&header)?;
+            let copied = io::copy(&mut body.take(size), file)?;
+            let padding = size.next_multiple_of(BLOCK as u64) - size;
+            file.write_all(&[0; BLOCK][..padding as usize])?;
+            Ok(copied)
+        };
+        let copied = write(&mut self.file).with_context(|| format!("cannot write {}", self.path.display()))?;
+        if copied != size {
+            bail!("{name} became shorter while it was being copied: run `bundle out` again");
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let finish = |file: &mut BufWriter<File>| -> io::Result<()> {
+            file.write_all(&[0; 2 * BLOCK])?;
+            file.flush()?;
+            file.get_ref().sync_all()
+        };
+        finish(&mut self.file)
+            .and_then(|()| fs::rename(&self.part, &self.path))
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // After `finish` there is no such file any more.
+        let _ = fs::remove_file(&self.part);
+    }
+}
+
+/// A bundle being read. Nothing in it is believed because it is there.
+pub(crate) struct Bundle {
+    path: PathBuf,
+    head: Head,
+    box_key: BoxKey,
+    /// The small members.
+    small: Vec<(String, Vec<u8>)>,
+    /// Where the drops are, and the windows they are said to be of.
+    drops: HashMap<[u8; 32], (Window, u64, u64)>,
+    order: Vec<[u8; 32]>,
+}
+
+impl Bundle {
+    /// Reads everything but the drops.
+    pub(crate) fn open(path: &Path, box_key: &BoxKey) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot read the bundle {}", path.display()))?;
+        let mut bundle = Self {
+            path: path.to_owned(),
+            head: Head { version: 0, box_key: String::new(), origin: None },
+            box_key: box_key.clone(),
+            small: Vec::new(),
+            drops: HashMap::new(),
+            order: Vec::new(),
+        };
+        let not_a_bundle = || format!("{} is not a bundle, or is damaged: make it again with `bundle out`", path.display());
+        bundle.read_members(BufReader::new(file)).ok().flatten().with_context(not_a_bundle)?;
+        let head = bundle.get("bundle.json").and_then(|bytes| serde_json::from_slice::<Head>(bytes).ok());
+        bundle.head = head.with_context(not_a_bundle)?;
+        if bundle.head.version > 1 {
+            bail!("{} was made by a newer sealdrop-desk: install that one", path.display());
+        }
+        if bundle.head.box_key != box_key.to_string() {
+            bail!("{} is of another box ({}) than this desk ({box_key})", path.display(), text::line(&bundle.head.box_key));
+        }
+        Ok(bundle)
+    }
+
+    fn read_members(&mut self, mut file: BufReader<File>) -> io::Result<Option<()>> {
+        let total = file.get_ref().metadata()?.len();
+        let mut at = 0;
+        loop {
+            let mut header = [0; BLOCK];
+            file.read_exact(&mut header)?;
+            at += BLOCK as u64;
+            if header == [0; BLOCK] {
+                return Ok(Some(()));
+            }
+            let Some((name, size)) = parse_member_header(&header) else {
+                return Ok(None);
+            };
+            let padded = size.next_multiple_of(BLOCK as u64);
+            if at + padded > total {
+                return Ok(None);
+            }
+            if let Some(rest) = name.strip_prefix("drops/") {
+                let Some((window, digest)) = parse_drop_name(rest) else {
+                    return Ok(None);
+                };
+                if self.drops.insert(digest, (window, at, size)).is_none() {
+                    self.order.push(digest);
+                }
+            } else {
+                if size > MAX_SMALL {
+                    return Ok(None);
+                }
+                let mut bytes = vec![0; size as usize];
+                file.read_exact(&mut bytes)?;
+                self.small.push((name.to_owned(), bytes));
+            }
+            at += padded;
+            file.seek(SeekFrom::Start(at))?;
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.small.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    fn in_folder<'b>(&'b self, folder: &'b str) -> impl Iterator<Item = &'b [u8]> {
+        self.small.iter().filter(move |(name, _)| name.starts_with(folder)).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// Takes over what proves itself: rosters by the box key, logs by their keys and what is known of them, and what was listed.
+    pub(crate) fn import_public(&self, home: &Home, now: Time) -> Result<()> {
+        let damaged = || format!("{} holds a roster or log that is not of this box, or damaged: make it again", self.path.display());
+        let mut rosters = Rosters::load(home, &self.box_key)?;
+        for bytes in self.in_folder("rosters/") {
+            let file = BoxFile::parse(bytes).with_context(damaged)?;
+            rosters.add(home, file.verify_ignoring_expiry(&self.box_key).with_context(damaged)?)?;
+        }
+        for bytes in self.in_folder("log/") {
+            let file: LogFile = serde_json::from_slice(bytes).with_context(damaged)?;
+            let vkey = Vkey::parse(&file.vkey).with_context(damaged)?;
+            let note = Note::parse(file.checkpoint.as_bytes()).with_context(damaged)?;
+            let leaves = parse_entries(file.entries.as_bytes()).with_context(damaged)?;
+            let Some(roster) = rosters.iter().map(VerifiedBox::roster).find(|roster| *roster.log_key() == vkey) else {
+                bail!("{} holds a log that no roster names: make it again", self.path.display());
+            };
+            ledger::import(home, &vkey, &note, &leaves, roster.window(now))?;
+        }
+        if let Some(bytes) = self.get("listed.json") {
+            let theirs: Listed = serde_json::from_slice(bytes).with_context(damaged)?;
+            let mut ours = Listed::load(home)?;
+            for drop in theirs.drops() {
+                ours.add(&drop.digest, drop.size, drop.window);
+            }
+            ours.save(home)?;
+        }
+        let profile = home.profile()?;
+        if let (None, Some(origin)) = (&profile.origin, &self.head.origin) {
+            let origin: Origin = origin.parse().with_context(damaged)?;
+            if rosters.latest().is_some_and(|latest| latest.roster().origins().contains(&origin)) {
+                home.write_profile(&Profile { origin: Some(origin), ..profile })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Verdicts made elsewhere are news only where none can be made. Gives how many were new.
+    fn import_verdicts(&self, home: &Home, profile: &Profile) -> Result<u64> {
+        let Some(bytes) = self.get("verdicts.json").filter(|_| profile.recipients.is_empty()) else {
+            return Ok(0);
+        };
+        let theirs: Verdicts = serde_json::from_slice(bytes).with_context(|| format!("the verdicts in {} are damaged: make it again", self.path.display()))?;
+        let mut ours = Verdicts::load(home)?;
+        let mut new = 0;
+        for (digest, verdict) in theirs.drops {
+            if from_hex::<32>(&digest).is_some() && !ours.drops.contains_key(&digest) {
+                ours.drops.insert(digest, verdict);
+                new += 1;
+            }
+        }
+        for (conversation, number) in theirs.cases {
+            let is_free = !ours.cases.values().any(|used| *used == number);
+            if is_free && number > 0 {
+                ours.cases.entry(conversation).or_insert(number);
+            } else {
+                ours.case(&conversation);
+            }
+        }
+        ours.save(home)?;
+        Ok(new)
+    }
+
+    fn outgoing(&self) -> Result<Option<VerifiedBox>> {
+        let Some(bytes) = self.get("outgoing.json") else {
+            return Ok(None);
+        };
+        let refused = || format!("the roster in {} is not signed by the key of this box", self.path.display());
+        let file = BoxFile::parse(bytes).with_context(refused)?;
+        Ok(Some(file.verify_ignoring_expiry(&self.box_key).with_context(refused)?))
+    }
+
+    /// The drops of the bundle, in the order of `all`; behind them those that `all` does not know.
+    pub(crate) fn drops_in_order(&self, all: &[Known]) -> Vec<Known> {
+        let has = |drop: &&Known| self.drops.get(&drop.digest).is_some_and(|(_, _, size)| *size == drop.size);
+        let mut drops: Vec<Known> = all.iter().filter(has).cloned().collect();
+        for digest in &self.order {
+            let (window, _, size) = self.drops[digest];
+            if !drops.iter().any(|drop| drop.digest == *digest) {
+                drops.push(Known { digest: *digest, size, window, index: None });
+            }
+        }
+        drops
+    }
+}
+
+impl Bodies for Bundle {
+    fn open(&self, drop: &Known) -> Result<Option<Box<dyn Read>>> {
+        let Some((_, at, size)) = self.drops.get(&drop.digest) else {
+            return Ok(None);
+        };
+        let open = || -> io::Result<File> {
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(*at))?;
+            Ok(file)
+        };
+        let file = open().with_context(|| format!("cannot read the bundle {}", self.path.display()))?;
+        Ok(Some(Box::new(file.take(*size))))
+    }
+}
+
+fn parse_drop_name(rest: &str) -> Option<(Window, [u8; 32])> {
+    let (window, file) = rest.split_once('/')?;
+    Some((Window(from_decimal(window)?), from_hex(file.strip_suffix(".age")?)?))
+}

@@ -1,0 +1,167 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{bundle, inbox, init, publish};
+
+/// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
+///
+/// A box is reached by its drop address, https://host#sdbox1…, which you put into SECURITY.md. The server keeps what it cannot read; this program
+/// fetches it, checks that the server hides nothing, and opens it here. Opened text is shown and never stored.
+#[derive(Parser)]
+#[command(name = "sealdrop-desk", version, max_term_width = 100, propagate_version = true)]
+#[command(after_long_help = "A new box:
+  sealdrop-desk init                                  make the keys
+  sealdrop-server --data DIR --box sdbox1…            on the server
+  sealdrop-desk publish --origin https://drop.example.org
+  sealdrop-desk address                               the address, for SECURITY.md
+
+Every day:
+  sealdrop-desk sync                                  fetch, check, cosign
+  sealdrop-desk inbox                                 what there is
+  sealdrop-desk open 1                                read case 1
+  sealdrop-desk attachments 1 -o case-1               write its attachments out
+
+Another member joins:
+  sealdrop-desk init --join ADDRESS --member ben > card.json     (Ben; then sends the card)
+  sealdrop-desk member add card.json && sealdrop-desk publish    (whoever holds the box key)
+
+Exit codes: 0 done; 1 refused, or something is wrong; 2 the command line is wrong.")]
+pub(crate) struct Cli {
+    /// The folder with keys and drops [default: ~/.local/share/sealdrop-desk]
+    #[arg(long, global = true, value_name = "DIR", env = "SEALDROP_HOME")]
+    pub(crate) home: Option<PathBuf>,
+    /// Read the passphrase from the first line of FILE, for scripts; otherwise it is asked for
+    #[arg(long, global = true, value_name = "FILE", env = "SEALDROP_PASSPHRASE_FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Reach the server through a SOCKS proxy, socks5h://host:port
+    #[arg(long, global = true, value_name = "URL", env = "SEALDROP_PROXY")]
+    pub(crate) proxy: Option<String>,
+    /// Reach the server through Tor on this machine: the same as --proxy socks5h://127.0.0.1:9050
+    #[arg(long, global = true, conflicts_with = "proxy")]
+    pub(crate) tor: bool,
+    /// Trust only the certificate authorities in this PEM file, for a server with a certificate of its own
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make the keys: of a new box, or of a member or machine of one that exists
+    ///
+    /// Makes the home folder with a keyring that is sealed with a passphrase. For a new box that is the box key, your identity (which opens
+    /// reports), your voice key, and this machine's keys. With --join it is yours alone, and prints a card for whoever holds the box key.
+    Init(init::Init),
+    /// Sign the next roster and take it to the server
+    ///
+    /// The roster says who receives reports. It takes in what `member add` and `member remove` have prepared. Needs the box key; on a machine
+    /// without it, hands in a roster that came by `bundle in`.
+    Publish(publish::Publish),
+    /// Who receives reports, and with which keys
+    #[command(subcommand)]
+    Member(Member),
+    /// The drop address, as text and as a code for a camera
+    Address {
+        /// Write the code as an SVG picture to FILE instead
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+    /// Fetch new drops, check the server's log, and cosign it
+    ///
+    /// Fails loudly, and cosigns nothing, if the server hides, changes or misses a drop, or shows another log than before.
+    Sync,
+    /// The cases there are: a report and what its reporter added to it
+    Inbox {
+        #[command(flatten)]
+        from: inbox::From,
+    },
+    /// Show a case. Control characters in it are shown as escapes
+    Open {
+        /// The number of the case, from `inbox`
+        case: u64,
+        #[command(flatten)]
+        from: inbox::From,
+    },
+    /// Write the attachments of a case into a folder
+    ///
+    /// Files get safe names, appear only after the whole drop was verified, and never replace one that is there. They come from a stranger: open
+    /// them where they can do no harm.
+    Attachments {
+        /// The number of the case, from `inbox`
+        case: u64,
+        /// The folder
+        #[arg(short, long, value_name = "DIR")]
+        out: PathBuf,
+        #[command(flatten)]
+        from: inbox::From,
+    },
+    /// The keys of this machine: fingerprints, what the roster says of them, and your card
+    Keys {
+        /// Print the member card, and nothing else
+        #[arg(long)]
+        card: bool,
+    },
+    /// Ask the server to remove the drops of a window before their time
+    ///
+    /// It does so when every member has cosigned them, that is, holds them.
+    Release {
+        /// The number of the window
+        window: u64,
+    },
+    /// Check everything: keys, roster, server, log; and file a synthetic report through the public door and open it
+    Doctor {
+        /// File no synthetic report
+        #[arg(long)]
+        no_report: bool,
+    },
+    /// Carry drops to a machine that never connects, and rosters and verdicts back
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Completions for a shell, on standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Manual pages: into DIR, one for each command, or the main one on standard output
+    Man {
+        /// The folder
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Changes become real with the next `publish`.
+#[derive(Subcommand)]
+pub(crate) enum Member {
+    /// Add a member or a machine from a card, or change their keys
+    Add {
+        /// The card, as `init --join` or `keys --card` printed it
+        card: PathBuf,
+    },
+    /// Remove a member with all machines, or one machine (`name/machine`)
+    Remove {
+        /// The name
+        name: String,
+    },
+    /// Who is in the roster, with fingerprints, and what the next one will change
+    List,
+}
+
+/// To and from a machine that never connects.
+#[derive(Subcommand)]
+pub(crate) enum Bundle {
+    /// Write drops, rosters, the log and verdicts to a file
+    Out(bundle::Out),
+    /// Take over such a file
+    In {
+        /// The bundle
+        file: PathBuf,
+    },
+}

@@ -1,0 +1,69 @@
+//! What every command has at hand, and what it gives back.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// The options that stand before or behind every command.
+pub(crate) struct Context {
+    /// The home folder.
+    pub(crate) home: PathBuf,
+    /// Where the passphrase is read from, if not from the terminal.
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// How to reach the server.
+    pub(crate) proxy: Option<String>,
+    /// Who may certify the server's name, if not the web's authorities.
+    pub(crate) roots: Option<PathBuf>,
+    /// Print JSON, and nothing meant for eyes.
+    pub(crate) json: bool,
+}
+
+impl Context {
+    /// Whether bars and remarks may be written to standard error.
+    pub(crate) fn is_chatty(&self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// A remark that is no part of the answer: what is being waited for, a warning.
+    pub(crate) fn remark(&self, text: impl fmt::Display) {
+        if !self.json {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// What a command found or did: the same for programs and for people.
+pub(crate) struct Answer {
+    /// Printed with `--json`.
+    pub(crate) json: Value,
+    /// Printed otherwise.
+    pub(crate) text: String,
+    /// The command worked, and what it found asks for attention: exit code 1.
+    pub(crate) failed: bool,
+}
+
+impl Answer {
+    /// An answer that needs no attention.
+    pub(crate) fn new(json: Value, text: impl Into<String>) -> Self {
+        Self { json, text: text.into(), failed: false }
+    }
+}
+
+/// A mistake in what was typed: exit code 2, where everything else is 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// `anyhow::bail!` for [`Usage`].
+macro_rules! usage {
+    ($($arg:tt)*) => { return Err($crate::context::Usage(format!($($arg)*)).into()) };
+}
+pub(crate) use usage;
+
+/// Bold on a terminal, plain elsewhere.
+pub(crate) fn heading(text: &str) -> String {
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    if colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+}

@@ -1,0 +1,234 @@
+//! Verdicts: each drop is opened once, whole, and what came of it is kept. No text of a report is kept. docs/protocol.md, "Opening".
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+use sealdrop_core::encoding::hex;
+use sealdrop_core::key::BoxKey;
+use sealdrop_core::report::{Attachment, Kind, Report};
+use sealdrop_open::{Attachments, Context as OpenContext, Identity, Keys, NoAttachments, OpenError, Opened, Quarantine, open, peek};
+use serde::{Deserialize, Serialize};
+
+use crate::bodies::{Bodies, Hashing};
+use crate::home::Home;
+use crate::ledger::Known;
+use crate::rosters::Rosters;
+
+const FILE: &str = "inbox.json";
+
+/// What is kept of the drops: no titles, no texts, no names.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Verdicts {
+    /// By digest of the file, in hex.
+    pub(crate) drops: BTreeMap<String, Verdict>,
+    /// The number of a conversation, which is that of its case.
+    pub(crate) cases: BTreeMap<String, u64>,
+    /// Drops that `doctor` filed here.
+    #[serde(default)]
+    pub(crate) synthetic: Vec<String>,
+}
+
+/// What came of opening a drop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Verdict {
+    /// Every check held.
+    Opened {
+        /// Hex of the conversation id.
+        conversation: String,
+        /// Hex of the message id.
+        message: String,
+        kind: Kind,
+        epoch: u64,
+    },
+    /// It stands apart, for this reason.
+    Quarantined {
+        reason: String,
+        /// The identities that were tried, by fingerprint, if others might do better.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        held: Vec<String>,
+    },
+}
+
+impl Verdicts {
+    pub(crate) fn load(home: &Home) -> Result<Self> {
+        home.read_json(FILE)
+    }
+
+    pub(crate) fn save(&self, home: &Home) -> Result<()> {
+        home.write_json(FILE, self)
+    }
+
+    /// The verdict on a drop, if there is one that still stands: another identity may open what the ones held before could not.
+    pub(crate) fn get(&self, drop: &Known, identities: &[Identity]) -> Option<&Verdict> {
+        let verdict = self.drops.get(&hex(&drop.digest))?;
+        let stands = match verdict {
+            Verdict::Quarantined { held, .. } if !held.is_empty() => {
+                identities.iter().all(|identity| held.contains(&identity.to_public().fingerprint()))
+            }
+            _ => true,
+        };
+        stands.then_some(verdict)
+    }
+
+    /// The number of a conversation's case; a new one if it is new.
+    pub(crate) fn case(&mut self, conversation: &str) -> u64 {
+        let next = self.cases.values().max().map_or(1, |last| last + 1);
+        *self.cases.entry(conversation.to_owned()).or_insert(next)
+    }
+}
+
+/// What opens and checks drops.
+pub(crate) struct Opener<'a> {
+    pub(crate) box_key: &'a BoxKey,
+    pub(crate) rosters: &'a Rosters,
+    pub(crate) identities: &'a [Identity],
+    pub(crate) bodies: &'a dyn Bodies,
+}
+
+impl Opener<'_> {
+    /// The verdict on a drop, by opening it whole. `None` if its body is not here.
+    ///
+    /// The second value says whether to keep it: what a new roster or a repaired disk could change is looked at again.
+    pub(crate) fn judge(&self, drop: &Known) -> Result<Option<(Verdict, bool)>> {
+        let (verdict, keep) = match self.open_whole(drop, &mut NoAttachments)? {
+            None => return Ok(None),
+            Some(Ok(opened)) => (opened_verdict(&opened.report), true),
+            Some(Err(reason)) => {
+                let keep = !matches!(reason, Reason::Changed | Reason::Quarantine(Quarantine::UnknownRoster));
+                let held = match reason {
+                    Reason::Quarantine(Quarantine::NotAddressedToYou) => {
+                        self.identities.iter().map(|identity| identity.to_public().fingerprint()).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                (Verdict::Quarantined { reason: reason.to_string(), held }, keep)
+            }
+        };
+        Ok(Some((verdict, keep)))
+    }
+
+    /// Opens a drop whole. The outer result is about this machine, the inner one about the drop.
+    pub(crate) fn open_whole(&self, drop: &Known, sink: &mut dyn Attachments) -> Result<Option<Result<Opened, Reason>>> {
+        let Some(body) = self.bodies.open(drop)? else {
+            return Ok(None);
+        };
+        let mut body = Hashing::new(body);
+        let rosters = |epoch| self.rosters.get(epoch).cloned();
+        let context = OpenContext { box_key: self.box_key, roster: &rosters };
+        let opened = open(&mut body, drop.size, Keys::Identities(self.identities), &context, sink);
+        if let Err(OpenError::Io(error)) = opened {
+            return Err(error).with_context(|| format!("cannot open drop {}", hex(&drop.digest)));
+        }
+        // Opening stops at the first fault; the rest is read for the hash alone.
+        io::copy(&mut body, &mut io::sink()).with_context(|| format!("cannot read drop {}", hex(&drop.digest)))?;
+        if body.digest() != drop.digest {
+            return Ok(Some(Err(Reason::Changed)));
+        }
+        Ok(Some(match opened {
+            Ok(opened) => Ok(opened),
+            Err(OpenError::Quarantine(quarantine)) => Err(Reason::Quarantine(quarantine)),
+            Err(error) => return Err(error.into()),
+        }))
+    }
+
+    /// The report of a drop whose verdict is [`Verdict::Opened`], without reading its attachments again.
+    pub(crate) fn report(&self, drop: &Known) -> Result<Option<Report>> {
+        let Some(body) = self.bodies.open(drop)? else {
+            return Ok(None);
+        };
+        let report = peek(body, drop.size, Keys::Identities(self.identities));
+        Ok(Some(report.with_context(|| format!("drop {} was good before and does not open now: the disk may be failing; delete the file and run `sealdrop-desk sync`", hex(&drop.digest)))?))
+    }
+}
+
+/// Why a drop stands apart.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Reason {
+    #[error(transparent)]
+    Quarantine(Quarantine),
+    /// The file has another hash than its name.
+    #[error("changed: not the bytes that the server listed")]
+    Changed,
+}
+
+fn opened_verdict(report: &Report) -> Verdict {
+    Verdict::Opened {
+        conversation: report.conversation.to_string(),
+        message: hex(&report.message),
+        kind: report.kind,
+        epoch: report.epoch,
+    }
+}
+
+/// A message of a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) drop: Known,
+    pub(crate) kind: Kind,
+    pub(crate) epoch: u64,
+}
+
+/// Reports with what belongs to them, and what stands apart.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    /// By number; messages in the order of the log.
+    pub(crate) cases: BTreeMap<u64, Vec<Message>>,
+    /// Drops and the reason of each.
+    pub(crate) quarantine: Vec<(Known, String)>,
+    /// Drops that are known and not here.
+    pub(crate) missing: u64,
+    /// Drops that nobody has looked into yet, because there is no identity here.
+    pub(crate) unopened: u64,
+}
+
+/// Sorts drops into cases, opening those without a verdict. `drops` are in the order of the log, by which the first of two equal messages is the
+/// message and the second a replay.
+pub(crate) fn sort(opener: &Opener<'_>, verdicts: &mut Verdicts, drops: &[Known], mut opening: impl FnMut(&Known)) -> Result<Inbox> {
+    let mut inbox = Inbox::default();
+    let mut messages: HashMap<String, ()> = HashMap::new();
+    for drop in drops {
+        let verdict = match verdicts.get(drop, opener.identities) {
+            Some(verdict) => verdict.clone(),
+            None if opener.identities.is_empty() => {
+                inbox.unopened += 1;
+                continue;
+            }
+            None => {
+                opening(drop);
+                let Some((verdict, keep)) = opener.judge(drop)? else {
+                    inbox.missing += 1;
+                    continue;
+                };
+                if keep {
+                    verdicts.drops.insert(hex(&drop.digest), verdict.clone());
+                }
+                verdict
+            }
+        };
+        match verdict {
+            Verdict::Quarantined { reason, .. } => inbox.quarantine.push((drop.clone(), reason)),
+            Verdict::Opened { message, .. } if messages.insert(message.clone(), ()).is_some() => {
+                inbox.quarantine.push((drop.clone(), "replay".into()));
+            }
+            Verdict::Opened { conversation, kind, epoch, .. } => {
+                let case = inbox.cases.entry(verdicts.case(&conversation)).or_default();
+                case.push(Message { drop: drop.clone(), kind, epoch });
+            }
+        }
+    }
+    Ok(inbox)
+}
+
+/// A sink that writes every attachment where `open` says.
+pub(crate) struct Sink<F>(pub(crate) F);
+
+impl<F> Attachments for Sink<F>
+where
+    F: FnMut(usize, &str) -> io::Result<std::fs::File>,
+{
+    fn writer(&mut self, index: usize, member: &str, _: &Attachment) -> io::Result<Option<Box<dyn Write + '_>>> {
+        Ok(Some(Box::new((self.0)(index, member)?)))
+    }
+}

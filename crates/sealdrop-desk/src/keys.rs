@@ -1,0 +1,89 @@
+//! `keys` and `address`: the public side of this machine.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use qrcode::render::{svg, unicode};
+use qrcode::{EcLevel, QrCode};
+use sealdrop_core::roster::Roster;
+use serde_json::json;
+
+use crate::card::Card;
+use crate::context::Answer;
+use crate::home::{Home, Profile, write_whole};
+use crate::rosters::Rosters;
+use crate::text;
+
+/// Fingerprints of the keys here, and whether the roster has them.
+pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
+    let profile = home.profile()?;
+    let card = Card::of(&profile);
+    if card_only {
+        return Ok(Answer::new(json!(card), card.to_json().trim_end().to_owned()));
+    }
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let roster = rosters.latest().map(|latest| latest.roster());
+    let now = sealdrop_client::system::now();
+    let mut lines = vec![format!("box        {}{}", profile.box_key, if profile.holds_box_key { "  (its key is here)" } else { "" })];
+    for (position, recipient) in profile.recipients.iter().enumerate() {
+        let state = if position > 0 { "kept for old drops".into() } else { named(roster, |r| r.members().iter().any(|m| m.name == profile.member && m.recipient == *recipient)) };
+        lines.push(format!("recipient  {}  {} ({}), {state}", recipient.fingerprint(), profile.member, profile.role));
+    }
+    if let Some(voice) = &profile.voice {
+        let state = named(roster, |r| r.members().iter().any(|m| m.voice == *voice));
+        lines.push(format!("voice      {}  {}, {state}", voice.key().fingerprint(), voice.name()));
+    }
+    if let Some((access, witness)) = &profile.device {
+        let state = named(roster, |r| r.devices().iter().any(|d| d.access == *access && d.witness == *witness));
+        lines.push(format!("access     {}  {}, {state}", access.key().fingerprint(), access.name()));
+        lines.push(format!("witness    {}  {}, {state}", witness.key().fingerprint(), witness.name()));
+    }
+    match roster {
+        Some(roster) if now >= roster.expires() => lines.push(format!("\nroster {} EXPIRED on {} UTC: publish a new one on the machine with the box key", roster.epoch(), text::time(roster.expires()))),
+        Some(roster) => lines.push(format!("\nroster {} expires {}, on {} UTC", roster.epoch(), text::in_days(now, roster.expires()), text::time(roster.expires()))),
+        None => lines.push("\nno roster is known here yet".into()),
+    }
+    let json = json!({
+        "box": profile.box_key.to_string(),
+        "holds_box_key": profile.holds_box_key,
+        "member": profile.member,
+        "recipients": profile.recipients.iter().map(|r| r.fingerprint()).collect::<Vec<_>>(),
+        "voice": profile.voice.as_ref().map(|v| v.key().fingerprint()),
+        "access": profile.device.as_ref().map(|(a, _)| a.key().fingerprint()),
+        "witness": profile.device.as_ref().map(|(_, w)| w.key().fingerprint()),
+        "in_roster": roster.map(|roster| is_named(roster, &profile)),
+        "epoch": roster.map(Roster::epoch),
+        "expires": roster.map(|r| r.expires().0),
+        "card": card,
+    });
+    Ok(Answer::new(json, lines.join("\n")))
+}
+
+/// Whether the roster has every key that is here.
+pub(crate) fn is_named(roster: &Roster, profile: &Profile) -> bool {
+    let recipient = profile.recipients.first().is_none_or(|recipient| roster.members().iter().any(|m| m.name == profile.member && m.recipient == *recipient));
+    let voice = profile.voice.as_ref().is_none_or(|voice| roster.members().iter().any(|m| m.voice == *voice));
+    let device = profile.device.as_ref().is_none_or(|(access, witness)| roster.devices().iter().any(|d| d.access == *access && d.witness == *witness));
+    recipient && voice && device
+}
+
+fn named(roster: Option<&Roster>, has: impl FnOnce(&Roster) -> bool) -> String {
+    match roster {
+        None => "no roster known yet".into(),
+        Some(roster) if has(roster) => format!("in roster {}", roster.epoch()),
+        Some(roster) => format!("NOT in roster {}: give the card (`keys --card`) to whoever holds the box key", roster.epoch()),
+    }
+}
+
+/// The drop address, and a code of it.
+pub(crate) fn address(home: &Home, svg_file: Option<&Path>) -> Result<Answer> {
+    let address = home.profile()?.address()?.to_string();
+    let code = QrCode::with_error_correction_level(&address, EcLevel::M).context("the address is too long for a code")?;
+    if let Some(path) = svg_file {
+        let picture = code.render::<svg::Color<'_>>().min_dimensions(256, 256).build();
+        write_whole(path, picture.as_bytes())?;
+        return Ok(Answer::new(json!({ "address": address, "svg": path }), format!("{address}\n\n{}", path.display())));
+    }
+    let picture = code.render::<unicode::Dense1x2>().build();
+    Ok(Answer::new(json!({ "address": address }), format!("{address}\n\n{picture}")))
+}

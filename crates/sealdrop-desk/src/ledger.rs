@@ -1,0 +1,408 @@
+//! The log as this desk has checked it: every entry, the checkpoint above them, and how far it has cosigned. docs/protocol.md, "Cosignature".
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use anyhow::{Context as _, Result, bail};
+use sealdrop_core::encoding::{from_decimal, from_hex, hex};
+use sealdrop_core::key::LogRole;
+use sealdrop_core::log::checkpoint::Checkpoint;
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
+use sealdrop_core::log::tree::{Frontier, Hash};
+use sealdrop_core::note::{Note, Vkey};
+use sealdrop_core::time::Window;
+use serde::{Deserialize, Serialize};
+
+use crate::home::{Home, make_folder};
+
+/// Why a log is refused. Each names the index or digest; docs/protocol.md, "Cosignature", numbers the checks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("log signature: the checkpoint is not signed by the log key that the roster names")]
+    LogSignature,
+    #[error("rolled back: the log has {now} entries, and had {before} when this machine last looked; a restored server must take a new log key")]
+    RolledBack { before: u64, now: u64 },
+    #[error("fork: entry {index} of the log is another than the one that this machine has; the server shows different logs to different people, or at different times")]
+    Fork { index: u64 },
+    #[error("fork: the log has two different trees of {size} entries")]
+    ForkedRoot { size: u64 },
+    #[error("entries: those from {from} to {to} do not lead to the root that the server signed")]
+    Entries { from: u64, to: u64 },
+    #[error("entries: number {index} is not an entry of Sealdrop's log")]
+    NotAnEntry { index: u64 },
+    #[error("window order: entry {index} is of window {window}, after one of window {before}; an entry was back-dated")]
+    Backwards { index: u64, window: u64, before: u64 },
+    #[error("window order: entry {index} is of window {window}, which has not begun; check this machine's clock")]
+    Ahead { index: u64, window: u64 },
+    #[error("missing body: the server does not give drop {digest} (entry {index}), and its window {window} has neither expired nor been released")]
+    MissingBody { index: u64, digest: String, window: u64 },
+    #[error("missing body: the server lists drop {digest} in window {window} and does not give it")]
+    MissingListed { digest: String, window: u64 },
+    #[error("changed body: what the server gives as drop {digest} has another size or hash")]
+    ChangedBody { digest: String },
+    #[error("hidden drop: {digest} was listed in window {window}, which is over, and is not among the log's entries of that window")]
+    Hidden { digest: String, window: u64 },
+    #[error("roster: entry {index} is a roster that the server does not show (digest {digest})")]
+    Roster { index: u64, digest: String },
+}
+
+/// A log, as far as it has been checked.
+pub(crate) struct Ledger {
+    /// `log-<id>`, the part of the name that tells logs of one box apart.
+    id: String,
+    state: State,
+    leaves: Vec<Leaf>,
+    frontier: Frontier,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct State {
+    version: u64,
+    /// Logs of a box in the order in which this desk met them.
+    order: u64,
+    vkey: String,
+    size: u64,
+    /// Length of the file of entries; what is behind was being written when the power failed.
+    bytes: u64,
+    checkpoint: Option<String>,
+    /// How many entries this machine has cosigned.
+    cosigned: u64,
+    /// Whether the server has that cosignature.
+    posted: bool,
+}
+
+impl Ledger {
+    /// All logs that this desk has met, oldest first.
+    pub(crate) fn load_all(home: &Home) -> Result<Vec<Self>> {
+        let mut ledgers = Vec::new();
+        for entry in fs::read_dir(home.path("log")).into_iter().flatten() {
+            let id = entry.context("cannot read the folder of logs")?.file_name();
+            if let Some(id) = id.to_str()
+                && home.path("log").join(id).join("state.json").exists()
+            {
+                ledgers.push(Self::load(home, id)?);
+            }
+        }
+        ledgers.sort_by_key(|ledger| ledger.state.order);
+        Ok(ledgers)
+    }
+
+    fn load(home: &Home, id: &str) -> Result<Self> {
+        let folder = home.path("log").join(id);
+        let parse = || -> Option<Self> {
+            let state: State = serde_json::from_slice(&fs::read(folder.join("state.json")).ok()?).ok()?;
+            let mut bytes = fs::read(folder.join("entries")).unwrap_or_default();
+            bytes.truncate(usize::try_from(state.bytes).ok()?);
+            let leaves = parse_entries(&bytes).filter(|leaves| leaves.len() as u64 == state.size)?;
+            let frontier: Frontier = leaves.iter().map(Leaf::hash).collect();
+            let ledger = Self { id: id.to_owned(), state, leaves, frontier };
+            let root = ledger.checkpoint().map(|(_, checkpoint)| checkpoint.root);
+            root.is_none_or(|root| root == ledger.frontier.root()).then_some(ledger)
+        };
+        parse().with_context(|| format!("what is kept of the log in {} is damaged: restore it from a backup", folder.display()))
+    }
+
+    /// The ledger of the log that `vkey` signs: the one among `ledgers`, or an empty one. The second value says that it is new while others were known.
+    pub(crate) fn of(ledgers: Vec<Self>, vkey: &Vkey<LogRole>) -> (Self, bool) {
+        let order = ledgers.len() as u64;
+        let text = vkey.to_string();
+        match ledgers.into_iter().find(|ledger| ledger.state.vkey == text) {
+            Some(ledger) => (ledger, false),
+            None => (Self::empty(vkey, order), order > 0),
+        }
+    }
+
+    fn empty(vkey: &Vkey<LogRole>, order: u64) -> Self {
+        let id = vkey.name().rsplit('/').next().unwrap_or_default().to_owned();
+        let state = State {
+            version: 1,
+            order,
+            vkey: vkey.to_string(),
+            size: 0,
+            bytes: 0,
+            checkpoint: None,
+            cosigned: 0,
+            posted: true,
+        };
+        Self { id, state, leaves: Vec::new(), frontier: Frontier::new() }
+    }
+
+    /// The log key.
+    pub(crate) fn vkey(&self) -> Option<Vkey<LogRole>> {
+        Vkey::parse(&self.state.vkey)
+    }
+
+    /// `log-<id>`.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The entries.
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        &self.leaves
+    }
+
+    /// How many entries there are.
+    pub(crate) fn size(&self) -> u64 {
+        self.state.size
+    }
+
+    /// How many of them this machine has cosigned.
+    pub(crate) fn cosigned(&self) -> u64 {
+        self.state.cosigned
+    }
+
+    /// Whether a cosignature was made that the server does not have.
+    pub(crate) fn is_unposted(&self) -> bool {
+        !self.state.posted
+    }
+
+    /// The window of the last entry.
+    pub(crate) fn last_window(&self) -> Option<Window> {
+        self.leaves.last().map(|leaf| leaf.window)
+    }
+
+    /// The checkpoint above the entries.
+    pub(crate) fn checkpoint(&self) -> Option<(Note, Checkpoint)> {
+        let note = Note::parse(self.state.checkpoint.as_ref()?.as_bytes()).ok()?;
+        let checkpoint = Checkpoint::parse_unverified(&note).ok()?;
+        Some((note, checkpoint))
+    }
+
+    /// Checks 1 and 2 of docs/protocol.md, "Cosignature", as far as they need no entries.
+    pub(crate) fn check_checkpoint(&self, note: &Note, vkey: &Vkey<LogRole>) -> Result<Checkpoint, Fault> {
+        let checkpoint = Checkpoint::verify(note, vkey).map_err(|_| Fault::LogSignature)?;
+        if checkpoint.size < self.size() {
+            return Err(Fault::RolledBack { before: self.size(), now: checkpoint.size });
+        }
+        if checkpoint.size == self.size() && checkpoint.root != self.frontier.root() {
+            return Err(Fault::ForkedRoot { size: checkpoint.size });
+        }
+        Ok(checkpoint)
+    }
+
+    /// Checks 2 to 4: `entries` are the texts from number `first` on, which may begin before what is known. Gives the new ones.
+    ///
+    /// Whether the root does not fit because of the new entries or because of the old is for the caller to find out: [`Ledger::find_fork`].
+    pub(crate) fn check_entries(
+        &self,
+        checkpoint: &Checkpoint,
+        first: u64,
+        entries: &[Vec<u8>],
+        now: Window,
+    ) -> Result<Vec<Leaf>, Fault> {
+        let (mut new, mut frontier) = (Vec::new(), self.frontier.clone());
+        let mut before = self.last_window();
+        for (index, entry) in (first..).zip(entries) {
+            let leaf = Leaf::parse(entry).map_err(|_| Fault::NotAnEntry { index })?;
+            if index < self.size() {
+                if self.leaves[index as usize] != leaf {
+                    return Err(Fault::Fork { index });
+                }
+                continue;
+            }
+            if let Some(before) = before.filter(|&before| leaf.window < before) {
+                return Err(Fault::Backwards { index, window: leaf.window.0, before: before.0 });
+            }
+            if leaf.window > now {
+                return Err(Fault::Ahead { index, window: leaf.window.0 });
+            }
+            before = Some(leaf.window);
+            frontier.push(leaf.hash());
+            new.push(leaf);
+        }
+        if frontier.root() != checkpoint.root || self.size() + new.len() as u64 != checkpoint.size {
+            return Err(Fault::Entries { from: self.size(), to: checkpoint.size });
+        }
+        Ok(new)
+    }
+
+    /// The first of our entries that is another one in `hashes`, the leaves of the server's tree.
+    pub(crate) fn find_fork(&self, hashes: &[Hash]) -> Option<Fault> {
+        let differs = |(index, leaf): (usize, &Leaf)| (hashes.get(index) != Some(&leaf.hash())).then_some(index as u64);
+        self.leaves.iter().enumerate().find_map(differs).map(|index| Fault::Fork { index })
+    }
+
+    /// Keeps entries that were checked, and the checkpoint above them, durably.
+    pub(crate) fn extend(&mut self, home: &Home, new: &[Leaf], note: &Note) -> Result<()> {
+        let folder = home.path("log").join(&self.id);
+        make_folder(&folder)?;
+        let path = folder.join("entries");
+        let text: String = new.iter().map(entry_line).collect();
+        let append = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+            file.set_len(self.state.bytes)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        append().with_context(|| format!("cannot write {}", path.display()))?;
+        self.state.bytes += text.len() as u64;
+        self.state.size += new.len() as u64;
+        self.state.checkpoint = Some(note.to_string());
+        self.leaves.extend_from_slice(new);
+        for leaf in new {
+            self.frontier.push(leaf.hash());
+        }
+        self.save(home)
+    }
+
+    /// Notes that all entries are about to be cosigned. It must be durable before the cosignature leaves this machine: otherwise a crash could
+    /// make it sign both sides of a fork.
+    pub(crate) fn set_cosigned(&mut self, home: &Home) -> Result<()> {
+        self.state.cosigned = self.state.size;
+        self.state.posted = false;
+        self.save(home)
+    }
+
+    /// Notes that the server has the cosignature.
+    pub(crate) fn set_posted(&mut self, home: &Home) -> Result<()> {
+        self.state.posted = true;
+        self.save(home)
+    }
+
+    fn save(&self, home: &Home) -> Result<()> {
+        home.write_json(format!("log/{}/state.json", self.id), &self.state)
+    }
+
+    /// The entries as a bundle carries them.
+    pub(crate) fn to_entries(&self) -> String {
+        self.leaves.iter().map(entry_line).collect()
+    }
+}
+
+/// Reads what [`Ledger::to_entries`] wrote.
+pub(crate) fn parse_entries(bytes: &[u8]) -> Option<Vec<Leaf>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.lines().map(parse_entry_line).collect()
+}
+
+fn entry_line(leaf: &Leaf) -> String {
+    format!("{} {} {} {}\n", leaf.kind, hex(&leaf.digest), leaf.size, leaf.window)
+}
+
+fn parse_entry_line(line: &str) -> Option<Leaf> {
+    let mut words = line.split(' ');
+    let kinds = [LeafKind::Drop, LeafKind::Roster, LeafKind::Segment, LeafKind::Release, LeafKind::Pad];
+    let kind = words.next()?;
+    let leaf = Leaf {
+        kind: kinds.into_iter().find(|k| k.as_str() == kind)?,
+        digest: from_hex(words.next()?)?,
+        size: from_decimal(words.next()?)?,
+        window: Window(from_decimal(words.next()?)?),
+    };
+    words.next().is_none().then_some(leaf)
+}
+
+/// A drop that this desk knows of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// SHA-256 of the file.
+    pub(crate) digest: [u8; 32],
+    /// Length of the file.
+    pub(crate) size: u64,
+    /// The window in which the server took it.
+    pub(crate) window: Window,
+    /// Its number in the log; `None` while it is only listed.
+    pub(crate) index: Option<u64>,
+}
+
+/// All drops in the order of the log, then those listed and not yet logged. A drop that stands in two logs counts once.
+pub(crate) fn known_drops(ledgers: &[Ledger], listed: &Listed) -> Vec<Known> {
+    let mut seen = HashMap::new();
+    let mut all = Vec::new();
+    let mut add = |known: Known| {
+        if seen.insert(known.digest, ()).is_none() {
+            all.push(known);
+        }
+    };
+    for ledger in ledgers {
+        for (index, leaf) in (0..).zip(&ledger.leaves) {
+            if leaf.kind == LeafKind::Drop {
+                add(Known { digest: leaf.digest, size: leaf.size, window: leaf.window, index: Some(index) });
+            }
+        }
+    }
+    for known in &listed.drops {
+        if let Some(known) = known.parse() {
+            add(known);
+        }
+    }
+    all
+}
+
+/// Drops that the server has listed to this device and that are in no checkpoint yet.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Listed {
+    drops: Vec<ListedDrop>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ListedDrop {
+    digest: String,
+    size: u64,
+    window: u64,
+}
+
+impl ListedDrop {
+    fn parse(&self) -> Option<Known> {
+        Some(Known { digest: from_hex(&self.digest)?, size: self.size, window: Window(self.window), index: None })
+    }
+}
+
+impl Listed {
+    pub(crate) fn load(home: &Home) -> Result<Self> {
+        home.read_json("listed.json")
+    }
+
+    pub(crate) fn save(&self, home: &Home) -> Result<()> {
+        home.write_json("listed.json", self)
+    }
+
+    /// Remembers that a drop was listed.
+    pub(crate) fn add(&mut self, digest: &[u8; 32], size: u64, window: Window) {
+        let drop = ListedDrop { digest: hex(digest), size, window: window.0 };
+        if !self.drops.contains(&drop) {
+            self.drops.push(drop);
+        }
+    }
+
+    pub(crate) fn drops(&self) -> impl Iterator<Item = Known> {
+        self.drops.iter().filter_map(ListedDrop::parse)
+    }
+
+    /// Forgets those for which `done` says so.
+    pub(crate) fn settle(&mut self, mut done: impl FnMut(&Known) -> bool) {
+        self.drops.retain(|drop| drop.parse().is_some_and(|known| !done(&known)));
+    }
+}
+
+/// Takes over a log from a bundle, with checks 1 to 4.
+pub(crate) fn import(
+    home: &Home,
+    vkey: &Vkey<LogRole>,
+    note: &Note,
+    leaves: &[Leaf],
+    now: Window,
+) -> Result<()> {
+    let (mut ledger, _) = Ledger::of(Ledger::load_all(home)?, vkey);
+    let checkpoint = match ledger.check_checkpoint(note, vkey) {
+        // A bundle that was made before the last one brings nothing new, and must still be of the same tree.
+        Err(Fault::RolledBack { .. }) => {
+            let ours: Vec<Leaf> = ledger.leaves()[..leaves.len().min(ledger.leaves().len())].to_vec();
+            if ours != leaves {
+                bail!(Fault::Fork { index: first_difference(&ours, leaves) });
+            }
+            return Ok(());
+        }
+        other => other?,
+    };
+    let texts: Vec<Vec<u8>> = leaves.iter().map(|leaf| leaf.to_text().into_bytes()).collect();
+    let new = ledger.check_entries(&checkpoint, 0, &texts, now)?;
+    ledger.extend(home, &new, note)
+}
+
+fn first_difference(a: &[Leaf], b: &[Leaf]) -> u64 {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count() as u64
+}

@@ -1,0 +1,130 @@
+//! `member add|remove|list`. docs/protocol.md, "Roster".
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use sealdrop_core::roster::Roster;
+use serde_json::json;
+
+use crate::card::{Card, device_line, member_lines};
+use crate::context::Answer;
+use crate::home::Home;
+use crate::rosters::{Pending, Rosters};
+use crate::text;
+
+/// Takes a card into the next roster.
+pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
+    let profile = home.profile()?;
+    let card = Card::read(path)?;
+    if card.box_key != profile.box_key {
+        bail!("{} is a card for another box ({}): ask for one made with `init --join` and your address", path.display(), card.box_key);
+    }
+    require_box_key(profile.holds_box_key)?;
+    let mut pending = Pending::load(home)?;
+    pending.add.push(card.clone());
+    check(home, &pending)?;
+    pending.save(home)?;
+    let lines = card.lines();
+    let text = format!(
+        "The next roster will have:\n{}\n\nCompare these fingerprints with their owner over another channel, then run `sealdrop-desk publish`.",
+        lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    );
+    Ok(Answer::new(json!({ "card": card, "fingerprints": lines }), text))
+}
+
+/// Takes a member or a machine out of the next roster.
+pub(crate) fn remove(home: &Home, name: &str) -> Result<Answer> {
+    let profile = home.profile()?;
+    require_box_key(profile.holds_box_key)?;
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let mut pending = Pending::load(home)?;
+    let named = |card: &Card| card.member.as_ref().is_some_and(|m| m.name == name) || card.devices.iter().any(|d| d.name() == name || d.member() == name);
+    let was_pending = pending.add.iter().any(named);
+    pending.add.retain(|card| !named(card));
+    let is_there = rosters.latest().is_some_and(|latest| {
+        let roster = latest.roster();
+        roster.members().iter().any(|m| m.name == name) || roster.devices().iter().any(|d| d.name() == name)
+    });
+    if !is_there && !was_pending {
+        bail!("the roster has no member or machine called {}: `sealdrop-desk member list` shows them", text::line(name));
+    }
+    if is_there && !pending.remove.iter().any(|n| n == name) {
+        pending.remove.push(name.to_owned());
+    }
+    check(home, &pending)?;
+    pending.save(home)?;
+    let text = format!("The next roster will not have {name}: run `sealdrop-desk publish`.\nReports sealed before that stay readable with {name}'s keys; {name} can no longer fetch them.");
+    Ok(Answer::new(json!({ "removed": name }), text))
+}
+
+/// The roster, and what the next one will change.
+pub(crate) fn list(home: &Home) -> Result<Answer> {
+    let profile = home.profile()?;
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let pending = Pending::load(home)?;
+    let mut lines = Vec::new();
+    let roster = rosters.latest().map(|latest| latest.roster());
+    match roster {
+        Some(roster) => {
+            lines.push(format!("roster {}, issued {}, good until {} UTC", roster.epoch(), text::time(roster.issued()), text::time(roster.expires())));
+            lines.extend(roster.members().iter().flat_map(member_lines).map(|line| format!("  {line}")));
+            lines.extend(roster.devices().iter().map(|device| format!("  {}", device_line(device))));
+        }
+        None => lines.push("no roster is known here yet: run `sealdrop-desk publish` or `sync`".into()),
+    }
+    if !pending.is_empty() {
+        lines.push("the next `publish`:".into());
+        lines.extend(pending.remove.iter().map(|name| format!("  removes {name}")));
+        lines.extend(pending.add.iter().flat_map(Card::lines).map(|line| format!("  adds {line}")));
+    }
+    let members = |roster: &Roster| {
+        roster
+            .members()
+            .iter()
+            .map(|m| json!({ "name": m.name, "role": m.role, "recipient": m.recipient.fingerprint(), "voice": m.voice.key().fingerprint() }))
+            .collect::<Vec<_>>()
+    };
+    let devices = |roster: &Roster| {
+        roster
+            .devices()
+            .iter()
+            .map(|d| json!({ "name": d.name(), "access": d.access.key().fingerprint(), "witness": d.witness.key().fingerprint() }))
+            .collect::<Vec<_>>()
+    };
+    let json = json!({
+        "epoch": roster.map(Roster::epoch),
+        "issued": roster.map(|r| r.issued().0),
+        "expires": roster.map(|r| r.expires().0),
+        "members": roster.map(members),
+        "devices": roster.map(devices),
+        "pending": pending,
+    });
+    Ok(Answer::new(json, lines.join("\n")))
+}
+
+fn require_box_key(holds_box_key: bool) -> Result<()> {
+    if !holds_box_key {
+        bail!("only whoever holds the box key can change the roster, and it is not on this machine: give the card to them");
+    }
+    Ok(())
+}
+
+/// Whether the next roster can be made, as far as that shows before it is signed.
+fn check(home: &Home, pending: &Pending) -> Result<()> {
+    let profile = home.profile()?;
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let Some(latest) = rosters.latest() else {
+        return Ok(());
+    };
+    let mut draft = latest.roster().draft().clone();
+    pending.apply(&mut draft)?;
+    if draft.members.is_empty() {
+        bail!("the box would have no members left");
+    }
+    let mut recipients: Vec<_> = draft.members.iter().map(|m| m.recipient.fingerprint()).collect();
+    recipients.sort();
+    if recipients.windows(2).any(|pair| pair[0] == pair[1]) {
+        bail!("two members would have the same recipient: each needs keys of their own");
+    }
+    Ok(())
+}

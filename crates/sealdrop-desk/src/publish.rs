@@ -1,0 +1,315 @@
+//! `publish`: sign the next roster and take it to the server. docs/protocol.md, "Roster".
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use sealdrop_client::{BoxFile, Client, ClientError, VerifiedBox};
+use sealdrop_core::address::Origin;
+use sealdrop_core::encoding::sha256;
+use sealdrop_core::key::{BoxSecret, LogRole};
+use sealdrop_core::log::checkpoint::log_name;
+use sealdrop_core::note::Vkey;
+use sealdrop_core::roster::{Draft, MAX_LIFE, MAX_POLICY, Roster};
+use sealdrop_core::time::Time;
+use serde_json::json;
+
+use crate::bundle;
+use crate::card::Card;
+use crate::context::{Answer, Context, Usage, usage};
+use crate::home::{Home, Profile};
+use crate::keyring::Keyring;
+use crate::rosters::{Pending, Rosters, differences, outgoing, set_outgoing};
+use crate::{remote, text};
+
+const DEFAULT_WINDOW: u64 = 21_600;
+const DEFAULT_RETENTION: u64 = 7_776_000;
+const DEFAULT_SLIPS: u64 = 8;
+const DEFAULT_MAX_DROP: u64 = 1 << 30;
+
+/// What the next roster says; what is not given stays as it is.
+#[derive(clap::Args)]
+pub(crate) struct Publish {
+    /// Where the box is served; give it again for each further address, for instance an onion service. The first is the one in `address`
+    #[arg(long, value_name = "URL")]
+    origin: Vec<String>,
+    /// The server's log key (`curl ORIGIN/log/vkey`), for a machine that cannot ask the server
+    #[arg(long, value_name = "VKEY")]
+    log_key: Option<String>,
+    /// Accept that the server has another log key than the roster before, because it was restored or replaced
+    #[arg(long)]
+    new_log: bool,
+    /// The policy that reporters are shown: a text of up to 256 KiB
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Length of a window in seconds; it can never change later [default: 21600]
+    #[arg(long, value_name = "SECONDS")]
+    window: Option<u64>,
+    /// How long the server keeps drops after their window, in seconds [default: 7776000]
+    #[arg(long, value_name = "SECONDS")]
+    retention: Option<u64>,
+    /// The largest drop, in bytes [default: 1073741824]
+    #[arg(long, value_name = "BYTES")]
+    max_drop: Option<u64>,
+    /// How long the roster is good for, in days, at most 90; a synced desk with the box key renews it at half of that
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    days: u64,
+    /// Write a bundle with the signed roster to FILE instead, for a machine that connects: `bundle in FILE`, then `publish` there
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Publish {
+    fn changes_something(&self) -> bool {
+        !self.origin.is_empty() || self.log_key.is_some() || self.policy.is_some() || self.window.is_some()
+            || self.retention.is_some() || self.max_drop.is_some()
+    }
+}
+
+/// Signs the next roster, and hands it to the server or writes it to a file.
+pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answer> {
+    let profile = home.profile()?;
+    let mut rosters = Rosters::load(home, &profile.box_key)?;
+    if !profile.holds_box_key {
+        return hand_in_outgoing(context, home, &profile, &mut rosters, args);
+    }
+    let mut origins = Vec::new();
+    for origin in &args.origin {
+        origins.push(origin.parse::<Origin>().map_err(|error| Usage(format!("--origin {}: {error}", text::line(origin))))?);
+    }
+    let keyring = Keyring::unlock(context, home)?;
+    let secret = keyring.box_secret()?;
+    let now = sealdrop_client::system::now();
+    let origin = origins.first().cloned().or_else(|| profile.origin.clone());
+    let Some(origin) = origin else {
+        usage!("say where the box is served: `sealdrop-desk publish --origin https://…`");
+    };
+    let client = match args.out {
+        Some(_) => None,
+        None => Some(remote::client(context, &origin)?),
+    };
+    if let Some(client) = &client {
+        take_current(client, home, &profile, &mut rosters)?;
+    }
+    let before = rosters.latest().map(|known| known.roster().clone());
+    let log = log_key(args, client.as_ref(), &profile, before.as_ref())?;
+    let (draft, policy) = draft(home, args, &profile, &rosters, origins, &origin, log, now)?;
+    let signed = sign(&draft, &policy, secret)?;
+    let roster = signed.roster().clone();
+    set_outgoing(home, Some(&signed))?;
+    let place = match (&client, &args.out) {
+        (Some(client), _) => {
+            put(client, &signed)?;
+            "the server has it".to_owned()
+        }
+        (None, Some(path)) => {
+            bundle::write_roster(home, &profile, &signed, path)?;
+            format!("written to {}: carry it to a machine that connects, and run `bundle in` and `publish` there", path.display())
+        }
+        (None, None) => unreachable!("without --out there is a client"),
+    };
+    rosters.add(home, signed)?;
+    set_outgoing(home, None)?;
+    Pending::default().save(home)?;
+    let profile = Profile { origin: Some(origin), ..profile };
+    home.write_profile(&profile)?;
+    answer(&profile, before.as_ref(), &roster, &place)
+}
+
+/// On a machine without the box key: takes to the server what was signed elsewhere.
+fn hand_in_outgoing(context: &Context, home: &Home, profile: &Profile, rosters: &mut Rosters, args: &Publish) -> Result<Answer> {
+    let Some(signed) = outgoing(home, &profile.box_key)? else {
+        bail!("the box key is not on this machine, and no signed roster waits here: sign one where the key is with `publish --out FILE`, and take it here with `bundle in FILE`");
+    };
+    if args.changes_something() || args.out.is_some() {
+        usage!("the roster that waits here is signed and cannot be changed: run `sealdrop-desk publish` without options");
+    }
+    let roster = signed.roster().clone();
+    let Some(origin) = profile.origin.clone().filter(|o| roster.origins().contains(o)).or_else(|| roster.origins().first().cloned()) else {
+        bail!("the signed roster names no origin");
+    };
+    let client = remote::client(context, &origin)?;
+    let before = rosters.latest().map(|known| known.roster().clone());
+    put(&client, &signed)?;
+    rosters.add(home, signed)?;
+    set_outgoing(home, None)?;
+    let profile = Profile { origin: Some(origin), ..profile.clone() };
+    home.write_profile(&profile)?;
+    answer(&profile, before.as_ref(), &roster, "the server has it")
+}
+
+/// Signs the newest roster again with a new date, and hands it in. docs/protocol.md, "Roster": at half its life.
+pub(crate) fn renew(client: &Client, home: &Home, rosters: &mut Rosters, secret: &BoxSecret, now: Time) -> Result<Roster> {
+    let latest = rosters.latest().context("there is no roster to renew")?;
+    let old = latest.roster().draft();
+    let life = old.expires.0 - old.issued.0;
+    let draft = Draft { epoch: next_epoch(home, rosters)?, issued: now, expires: Time(now.0 + life), ..old.clone() };
+    let signed = sign(&draft, latest.policy(), secret)?;
+    set_outgoing(home, Some(&signed))?;
+    put(client, &signed)?;
+    let roster = signed.roster().clone();
+    rosters.add(home, signed)?;
+    set_outgoing(home, None)?;
+    Ok(roster)
+}
+
+/// An epoch that was never used: not by a roster seen, and not by one that was signed here and may have reached the server.
+fn next_epoch(home: &Home, rosters: &Rosters) -> Result<u64> {
+    let known = rosters.latest().map(|known| (known.roster().epoch(), known.roster().box_key().clone()));
+    let Some((epoch, box_key)) = known else {
+        let box_key = home.profile()?.box_key;
+        return Ok(outgoing(home, &box_key)?.map_or(0, |signed| signed.roster().epoch()) + 1);
+    };
+    let signed = outgoing(home, &box_key)?.map_or(0, |signed| signed.roster().epoch());
+    Ok(epoch.max(signed) + 1)
+}
+
+fn sign(draft: &Draft, policy: &str, secret: &BoxSecret) -> Result<VerifiedBox> {
+    let roster = draft.sign(secret).map_err(|error| {
+        anyhow::anyhow!("this roster cannot be signed, because every client would refuse it: {error}; check --window, --retention, --max-drop, --days and the members")
+    })?;
+    let file = BoxFile { roster: roster.note().clone(), policy: policy.to_owned() };
+    Ok(file.verify_ignoring_expiry(&draft.box_key)?)
+}
+
+fn put(client: &Client, signed: &VerifiedBox) -> Result<()> {
+    client.put_box(&signed.to_file()).map_err(|error| match error.status() {
+        Some(403) => anyhow::anyhow!("the server at {} is not for this box: start it with --box {}", client.origin(), signed.roster().box_key()),
+        Some(409) => anyhow::anyhow!("the server refuses the roster: it has a newer one, another log key, or another window length; run `sealdrop-desk publish` again, with --new-log if the server was restored"),
+        _ => error.into(),
+    })
+}
+
+/// What the server has now, if anything, so that the next roster builds on it.
+fn take_current(client: &Client, home: &Home, profile: &Profile, rosters: &mut Rosters) -> Result<()> {
+    let file = match client.fetch_box_unverified() {
+        Ok(file) => file,
+        Err(ClientError::Status { status: 404, .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    // An old roster or another origin is what publishing is about to mend, so neither is refused here.
+    let current = file.verify_ignoring_expiry(&profile.box_key).context("the server has a roster that is not of your box: check --origin")?;
+    if current.roster().epoch() > rosters.seen().epoch {
+        remote::fetch_history(client, &profile.box_key, home, rosters, &current)?;
+    }
+    rosters.add(home, current)
+}
+
+fn log_key(args: &Publish, client: Option<&Client>, profile: &Profile, before: Option<&Roster>) -> Result<Vkey<LogRole>> {
+    let known = before.map(Roster::log_key);
+    let log = match (&args.log_key, client) {
+        (Some(text), _) => match Vkey::<LogRole>::parse(text.trim()) {
+            Some(vkey) => vkey,
+            None => usage!("--log-key is not a verifier key: copy the whole line that `curl ORIGIN/log/vkey` prints"),
+        },
+        (None, Some(client)) => client.log_vkey().context("cannot fetch the server's log key")?,
+        (None, None) => match known {
+            Some(known) => known.clone(),
+            None => usage!("give the server's log key with --log-key: on a machine that connects, `curl ORIGIN/log/vkey` prints it"),
+        },
+    };
+    if log.name() != log_name(&profile.box_key, log.key()) {
+        bail!("the server's log key is not one for this box: start the server with --box {}", profile.box_key);
+    }
+    if let Some(known) = known
+        && *known != log
+        && !args.new_log
+    {
+        bail!(
+            "the server has another log key ({}) than roster {} names ({}): it was restored from a backup, or is another server; if you know why, publish with --new-log",
+            log.key().fingerprint(), before.map_or(0, Roster::epoch), known.key().fingerprint()
+        );
+    }
+    Ok(log)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one caller, and a struct would only be unpacked again")]
+fn draft(
+    home: &Home,
+    args: &Publish,
+    profile: &Profile,
+    rosters: &Rosters,
+    origins: Vec<Origin>,
+    origin: &Origin,
+    log: Vkey<LogRole>,
+    now: Time,
+) -> Result<(Draft, String)> {
+    if !(1..=MAX_LIFE / 86_400).contains(&args.days) {
+        usage!("--days must be from 1 to 90");
+    }
+    let latest = rosters.latest();
+    let mut draft = match latest {
+        Some(latest) => latest.roster().draft().clone(),
+        None => first(profile, origin, log.clone())?,
+    };
+    let policy = match (&args.policy, latest) {
+        (Some(path), _) => {
+            let policy = std::fs::read_to_string(path).with_context(|| format!("cannot read the policy {} as text", path.display()))?;
+            if policy.len() > MAX_POLICY {
+                bail!("the policy {} is longer than 256 KiB: shorten it, or link to the rest", path.display());
+            }
+            policy
+        }
+        (None, Some(latest)) => latest.policy().to_owned(),
+        (None, None) => String::new(),
+    };
+    if let (Some(window), Some(latest)) = (args.window, latest)
+        && window != latest.roster().window_length()
+    {
+        bail!("the window of a log can never change: it is {} seconds", latest.roster().window_length());
+    }
+    draft.epoch = next_epoch(home, rosters)?;
+    draft.issued = now;
+    draft.expires = Time(now.0 + args.days * 86_400);
+    draft.window = args.window.unwrap_or(draft.window);
+    draft.retention = args.retention.unwrap_or(draft.retention);
+    draft.max_drop = args.max_drop.unwrap_or(draft.max_drop);
+    draft.policy = sha256(policy.as_bytes());
+    draft.log = log;
+    if !origins.is_empty() {
+        draft.origins = origins;
+    }
+    Pending::load(home)?.apply(&mut draft)?;
+    if draft.members.is_empty() {
+        bail!("the box would have no members: add one with `sealdrop-desk member add CARD`");
+    }
+    Ok((draft, policy))
+}
+
+/// The first roster: whoever holds the box key, with this machine.
+fn first(profile: &Profile, origin: &Origin, log: Vkey<LogRole>) -> Result<Draft> {
+    let mut draft = Draft {
+        box_key: profile.box_key.clone(),
+        origins: vec![origin.clone()],
+        epoch: 0,
+        issued: Time(0),
+        expires: Time(0),
+        window: DEFAULT_WINDOW,
+        retention: DEFAULT_RETENTION,
+        slips: DEFAULT_SLIPS,
+        max_drop: DEFAULT_MAX_DROP,
+        policy: [0; 32],
+        log,
+        members: Vec::new(),
+        devices: Vec::new(),
+    };
+    Card::of(profile).apply(&mut draft)?;
+    Ok(draft)
+}
+
+fn answer(profile: &Profile, before: Option<&Roster>, roster: &Roster, place: &str) -> Result<Answer> {
+    let changes = differences(before, roster);
+    let address = profile.address()?;
+    let mut lines = vec![format!("roster {} is signed: {place}", roster.epoch())];
+    lines.extend(changes.iter().map(|line| format!("  {line}")));
+    lines.push(format!("good until {} UTC; log key {}", text::time(roster.expires()), roster.log_key().key().fingerprint()));
+    lines.push(format!("\nThe drop address, for SECURITY.md and security.txt:\n\n  {address}"));
+    let json = json!({
+        "address": address.to_string(),
+        "epoch": roster.epoch(),
+        "expires": roster.expires().0,
+        "log": roster.log_key().to_string(),
+        "changes": changes,
+        "place": place,
+    });
+    Ok(Answer::new(json, lines.join("\n")))
+}

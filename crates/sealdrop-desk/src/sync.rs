@@ -1,0 +1,347 @@
+//! `sync`: fetch, check, keep, cosign. docs/protocol.md, "Cosignature": each check there is a step here.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, Result, bail};
+use sealdrop_client::{BoxFile, Client, ClientError, Listing, Member};
+use sealdrop_core::encoding::{hex, sha256};
+use sealdrop_core::log::checkpoint::Checkpoint;
+use sealdrop_core::log::cosignature::cosign;
+use sealdrop_core::log::leaf::LeafKind;
+use sealdrop_core::log::tile::bundles_between;
+use sealdrop_core::note::Note;
+use sealdrop_core::request::UnverifiedRequest;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::time::{Time, Window};
+use serde_json::json;
+
+use crate::bodies::{self, Fetched};
+use crate::context::{Answer, Context};
+use crate::home::{Home, Profile};
+use crate::keyring::{Device, Keyring};
+use crate::ledger::{Fault, Known, Ledger, Listed, known_drops};
+use crate::rosters::{Rosters, differences};
+use crate::{publish, remote, text};
+
+/// The largest log whose entries are all fetched to find where it forked.
+const MAX_SEARCH: u64 = 1 << 20;
+
+/// Fetches what is new, checks the log, and cosigns it.
+pub(crate) fn run(context: &Context, home: &Home) -> Result<Answer> {
+    let profile = home.profile()?;
+    let address = profile.address()?;
+    let keyring = Keyring::unlock(context, home)?;
+    let client = remote::client(context, &address.origin)?;
+    let mut sync = Sync {
+        context,
+        home,
+        profile: &profile,
+        client: &client,
+        now: sealdrop_client::system::now(),
+        rosters: Rosters::load(home, &profile.box_key)?,
+        remarks: Vec::new(),
+        faults: Vec::new(),
+    };
+    sync.run(&keyring)
+}
+
+struct Sync<'a> {
+    context: &'a Context,
+    home: &'a Home,
+    profile: &'a Profile,
+    client: &'a Client,
+    now: Time,
+    rosters: Rosters,
+    /// What is worth knowing and no fault.
+    remarks: Vec<String>,
+    /// What forbids a cosignature and does not keep the rest from being fetched.
+    faults: Vec<Fault>,
+}
+
+impl Sync<'_> {
+    fn run(&mut self, keyring: &Keyring) -> Result<Answer> {
+        // The checkpoint comes first: every roster in the log up to there is then one that the server shows.
+        let checkpoint = self.client.checkpoint();
+        let roster = self.roster(keyring)?;
+        let checkpoint = checkpoint.context("cannot fetch the log's checkpoint")?;
+        let device = self.device(keyring, &roster)?;
+        let (access, _) = device.keys();
+        let member = self.client.member(&device.name, &access);
+
+        let mut listed = Listed::load(self.home)?;
+        let listings = self.listings(&member, &mut listed)?;
+        let mut ledger = self.ledger(&roster)?;
+        let evidence = self.evidence(&checkpoint);
+        let new = self.extend(&mut ledger, &roster, &checkpoint, &member);
+        if !new.as_ref().is_err_and(|error| error.is::<Fault>()) {
+            self.forget_evidence(&evidence);
+        }
+        let new_entries = new.map_err(|error| match error.downcast::<Fault>() {
+            Ok(fault) => anyhow::anyhow!("{fault}. Nothing was cosigned; the checkpoint is kept in {evidence} as evidence: show it to the other members"),
+            Err(error) => error,
+        })?;
+
+        let fetched = self.bodies(&member, &ledger, &listed, &roster, &listings)?;
+        self.check_listed(&ledger, &mut listed, &roster);
+        self.check_roster_leaves(&ledger);
+        listed.save(self.home)?;
+        if self.faults.is_empty() {
+            self.cosign(&mut ledger, device, &member)?;
+        }
+        self.answer(&roster, &ledger, &listed, new_entries, fetched)
+    }
+
+    /// The roster of now, kept; and the ones before it. A desk with the box key renews it when it is due.
+    fn roster(&mut self, keyring: &Keyring) -> Result<Roster> {
+        let file = self.fetch_box()?;
+        let (box_key, origin) = (&self.profile.box_key, self.client.origin());
+        let current = remote::verify(file, box_key, origin, self.now, self.rosters.seen())?;
+        let known = self.rosters.latest().map(|known| known.roster().clone());
+        remote::fetch_history(self.client, box_key, self.home, &mut self.rosters, &current.roster)?;
+        let roster = current.roster.roster().clone();
+        if let Some(known) = known
+            && known.epoch() < roster.epoch()
+        {
+            self.remarks.extend(differences(Some(&known), &roster).into_iter().map(|line| format!("roster {}: {line}", roster.epoch())));
+        }
+        self.rosters.add(self.home, current.roster)?;
+        if let Some(secret) = &keyring.box_secret
+            && roster.is_due(self.now)
+        {
+            let renewed = publish::renew(self.client, self.home, &mut self.rosters, secret, self.now)?;
+            self.remarks.push(format!("renewed the roster: {} is good until {}", renewed.epoch(), text::time(renewed.expires())));
+            return Ok(renewed);
+        }
+        if current.has_expired {
+            self.remarks.push(format!("roster {} expired on {}: reporters cannot use it; publish a new one on the machine with the box key", roster.epoch(), text::time(roster.expires())));
+        } else if roster.is_due(self.now) {
+            self.remarks.push(format!("roster {} expires {}: sync or publish on the machine with the box key", roster.epoch(), text::in_days(self.now, roster.expires())));
+        }
+        Ok(roster)
+    }
+
+    fn fetch_box(&self) -> Result<BoxFile> {
+        self.client.fetch_box_unverified().map_err(|error| match error.status() {
+            Some(404) => anyhow::anyhow!("the server at {} has no roster yet: run `sealdrop-desk publish` where the box key is", self.client.origin()),
+            _ => error.into(),
+        })
+    }
+
+    /// This machine's keys, if the roster names them.
+    fn device<'k>(&self, keyring: &'k Keyring, roster: &Roster) -> Result<&'k Device> {
+        let device = keyring.device()?;
+        let (access, witness) = device.keys();
+        let named = roster.devices().iter().find(|d| d.name() == device.name);
+        match named {
+            Some(named) if *named.access.key() == access.to_public() && *named.witness.key() == witness.to_public() => Ok(device),
+            Some(named) => bail!(
+                "roster {} names another access key for {} ({}) than the one here ({}): give the card from `sealdrop-desk keys --card` to whoever holds the box key",
+                roster.epoch(), device.name, named.access.key().fingerprint(), access.to_public().fingerprint()
+            ),
+            None => bail!(
+                "roster {} does not name this machine ({}, access key {}): give the card from `sealdrop-desk keys --card` to whoever holds the box key",
+                roster.epoch(), device.name, access.to_public().fingerprint()
+            ),
+        }
+    }
+
+    /// Remembers every drop that the server lists: it can no longer deny them.
+    fn listings(&mut self, member: &Member<'_>, listed: &mut Listed) -> Result<Vec<(Window, Listing)>> {
+        let windows = member.windows().map_err(|error| match error.status() {
+            Some(401) => anyhow::anyhow!("the server refuses this machine's requests: its clock may be more than two minutes off, or the server has not taken the newest roster"),
+            _ => error.into(),
+        })?;
+        let mut listings = Vec::new();
+        for window in windows.windows {
+            let listing = member.drops(window).with_context(|| format!("cannot list window {window}"))?;
+            for drop in &listing.drops {
+                listed.add(&drop.digest, drop.size, window);
+            }
+            listings.push((window, listing));
+        }
+        listed.save(self.home)?;
+        Ok(listings)
+    }
+
+    fn ledger(&mut self, roster: &Roster) -> Result<Ledger> {
+        let ledgers = Ledger::load_all(self.home)?;
+        let before = ledgers.last().map(|ledger| ledger.id().to_owned());
+        let (ledger, is_new) = Ledger::of(ledgers, roster.log_key());
+        if is_new {
+            self.remarks.push(format!(
+                "the box has a new log ({}, before: {}): the server was restored or replaced, and what it forgot of the old log cannot be proved by it any more",
+                ledger.id(), before.unwrap_or_default()
+            ));
+        }
+        Ok(ledger)
+    }
+
+    /// Checks 1 to 4, and keeps the entries. Gives how many are new.
+    fn extend(&self, ledger: &mut Ledger, roster: &Roster, note: &Note, member: &Member<'_>) -> Result<u64> {
+        let checkpoint = ledger.check_checkpoint(note, roster.log_key())?;
+        if checkpoint.size == ledger.size() {
+            return Ok(0);
+        }
+        let (first, entries) = fetch_entries(member, ledger.size(), checkpoint.size)?;
+        let new = match ledger.check_entries(&checkpoint, first, &entries, roster.window(self.now)) {
+            Err(fault @ Fault::Entries { .. }) => bail!(self.find_fork(ledger, &checkpoint).unwrap_or(fault)),
+            other => other?,
+        };
+        ledger.extend(self.home, &new, note)?;
+        Ok(new.len() as u64)
+    }
+
+    /// The root does not fit. If the server's own tiles lead to it, the log was forked, and the first other leaf can be named.
+    fn find_fork(&self, ledger: &Ledger, checkpoint: &Checkpoint) -> Option<Fault> {
+        if checkpoint.size > MAX_SEARCH {
+            return None;
+        }
+        ledger.find_fork(&self.client.leaf_hashes(checkpoint).ok()?)
+    }
+
+    /// Check 5: every body that is not here is fetched. Gives how many were.
+    fn bodies(&mut self, member: &Member<'_>, ledger: &Ledger, listed: &Listed, roster: &Roster, listings: &[(Window, Listing)]) -> Result<u64> {
+        let released = self.released(ledger, listings);
+        let mut fetched = 0;
+        let mut seen = HashSet::new();
+        let skip = ledger.cosigned();
+        let logged = (0..).zip(ledger.leaves()).filter(|(index, leaf)| *index >= skip && leaf.kind == LeafKind::Drop);
+        let logged = logged.map(|(index, leaf)| Known { digest: leaf.digest, size: leaf.size, window: leaf.window, index: Some(index) });
+        for drop in logged.chain(listed.drops()) {
+            if !seen.insert((drop.digest, drop.window)) || bodies::is_here(self.home, &drop) {
+                continue;
+            }
+            let (digest, window) = (hex(&drop.digest), drop.window.0);
+            match bodies::fetch(self.context, self.home, member, &drop)? {
+                Fetched::Here => fetched += 1,
+                Fetched::Changed => self.faults.push(Fault::ChangedBody { digest }),
+                Fetched::Missing if self.may_be_missing(&drop, roster, &released) => {}
+                Fetched::Missing => self.faults.push(match drop.index {
+                    Some(index) => Fault::MissingBody { index, digest, window },
+                    None => Fault::MissingListed { digest, window },
+                }),
+            }
+        }
+        Ok(fetched)
+    }
+
+    fn may_be_missing(&self, drop: &Known, roster: &Roster, released: &HashSet<Window>) -> bool {
+        drop.window.is_expired(roster.window_length(), roster.retention(), self.now) || released.contains(&drop.window)
+    }
+
+    /// The windows that a `release` leaf of the log names, by a member's own request: the server cannot make one up.
+    fn released(&self, ledger: &Ledger, listings: &[(Window, Listing)]) -> HashSet<Window> {
+        let leaves: HashSet<[u8; 32]> =
+            ledger.leaves().iter().filter(|leaf| leaf.kind == LeafKind::Release).map(|leaf| leaf.digest).collect();
+        let is_released = |window: Window, note: &Note| {
+            let request = UnverifiedRequest::from_note(note.clone()).ok()?;
+            let mut devices = self.rosters.iter().flat_map(|known| known.roster().devices());
+            let request = devices.find_map(|device| request.verify(&device.access).ok())?;
+            let named = request.releases() == Some(window);
+            (named && leaves.contains(&sha256(note.to_string().as_bytes()))).then_some(window)
+        };
+        listings.iter().filter_map(|(window, listing)| is_released(*window, listing.released.as_ref()?)).collect()
+    }
+
+    /// Check 6: what was listed for a window that is over must be an entry of that window. A server that stops signing checkpoints hides
+    /// drops too, so one window length after the end is the last moment.
+    fn check_listed(&mut self, ledger: &Ledger, listed: &mut Listed, roster: &Roster) {
+        let logged: HashSet<_> = ledger
+            .leaves()
+            .iter()
+            .filter(|leaf| leaf.kind == LeafKind::Drop)
+            .map(|leaf| (leaf.digest, leaf.size, leaf.window))
+            .collect();
+        listed.settle(|drop| logged.contains(&(drop.digest, drop.size, drop.window)));
+        let length = roster.window_length();
+        for drop in listed.drops() {
+            let is_covered = ledger.last_window().is_some_and(|last| drop.window <= last);
+            let is_overdue = self.now.0 > drop.window.end(length).0.saturating_add(length);
+            if is_covered || is_overdue {
+                self.faults.push(Fault::Hidden { digest: hex(&drop.digest), window: drop.window.0 });
+            }
+        }
+    }
+
+    /// Check 7.
+    fn check_roster_leaves(&mut self, ledger: &Ledger) {
+        let leaves = (0..).zip(ledger.leaves()).filter(|(_, leaf)| leaf.kind == LeafKind::Roster);
+        let unknown = leaves.filter(|(index, leaf)| *index >= ledger.cosigned() && !self.rosters.has_digest(&leaf.digest));
+        let faults: Vec<_> = unknown.map(|(index, leaf)| Fault::Roster { index, digest: hex(&leaf.digest) }).collect();
+        self.faults.extend(faults);
+    }
+
+    fn cosign(&mut self, ledger: &mut Ledger, device: &Device, member: &Member<'_>) -> Result<()> {
+        let Some((mut note, checkpoint)) = ledger.checkpoint().filter(|(_, checkpoint)| checkpoint.size > 0) else {
+            return Ok(());
+        };
+        if ledger.cosigned() == ledger.size() && !ledger.is_unposted() {
+            return Ok(());
+        }
+        ledger.set_cosigned(self.home)?;
+        let (_, witness) = device.keys();
+        note.push(cosign(&checkpoint, &device.name, &witness, self.now));
+        match member.cosign(&note) {
+            Ok(()) => ledger.set_posted(self.home),
+            Err(error @ ClientError::Status { status: 409, .. }) => {
+                Err(error).context("the server denies the checkpoint that it has just shown: tell its operator")
+            }
+            Err(error) => Err(error).context("the cosignature was made and could not be handed in: run `sealdrop-desk sync` again"),
+        }
+    }
+
+    /// Keeps a checkpoint aside until it is known to be good. Gives the name of the file.
+    fn evidence(&self, note: &Note) -> String {
+        let bytes = note.to_string();
+        let name = format!("evidence/checkpoint-{}.note", hex(&sha256(bytes.as_bytes())[..8]));
+        let _ = self.home.write(&name, bytes.as_bytes());
+        self.home.path(name).display().to_string()
+    }
+
+    fn forget_evidence(&self, path: &str) {
+        let _ = std::fs::remove_file(path);
+        let _ = std::fs::remove_dir(self.home.path("evidence"));
+    }
+
+    fn answer(&self, roster: &Roster, ledger: &Ledger, listed: &Listed, new_entries: u64, fetched: u64) -> Result<Answer> {
+        let ledgers = Ledger::load_all(self.home)?;
+        let drops = known_drops(&ledgers, listed).len();
+        let faults: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
+        let is_cosigned = faults.is_empty() && ledger.size() > 0;
+        let mut lines = self.remarks.clone();
+        lines.push(format!("fetched {fetched} new, {drops} drops in all; {new_entries} new entries in the log, {} in all", ledger.size()));
+        if faults.is_empty() {
+            lines.push(match ledger.size() {
+                0 => "nothing to cosign yet: the log's first window is not over".into(),
+                size => format!("cosigned the log up to entry {size}: every drop up to there is on this machine"),
+            });
+        } else {
+            lines.push(String::new());
+            lines.extend(faults.iter().map(|fault| format!("FAULT  {fault}")));
+            lines.push(format!("Nothing was cosigned. The server at {} may be hiding drops: tell the other members, and compare with what they have.", self.client.origin()));
+        }
+        let json = json!({
+            "epoch": roster.epoch(),
+            "expires": roster.expires().0,
+            "log": { "name": roster.log_key().name(), "size": ledger.size(), "new": new_entries, "cosigned": is_cosigned },
+            "fetched": fetched,
+            "drops": drops,
+            "remarks": self.remarks,
+            "faults": faults,
+        });
+        Ok(Answer { failed: !self.faults.is_empty(), ..Answer::new(json, lines.join("\n")) })
+    }
+}
+
+/// The entries from the bundle that holds number `from` on, and the number of the first.
+fn fetch_entries(member: &Member<'_>, from: u64, to: u64) -> Result<(u64, Vec<Vec<u8>>)> {
+    let mut entries = Vec::new();
+    let mut first = None;
+    for id in bundles_between(from, to) {
+        first.get_or_insert(id.start());
+        let bytes = member.bundle(id).with_context(|| format!("cannot fetch the log's entries from number {}", id.start()))?;
+        let parsed = id.parse(&bytes).map_err(|_| Fault::NotAnEntry { index: id.start() })?;
+        entries.extend(parsed.into_iter().map(<[u8]>::to_vec));
+    }
+    Ok((first.unwrap_or(from), entries))
+}
