@@ -93,15 +93,20 @@ impl Http {
         mut response: Response<Body>,
         limit: usize,
     ) -> Result<Vec<u8>, ClientError> {
-        response
+        // ureq counts the read that finds the end, so a body of exactly its limit is too long for it.
+        let bytes = response
             .body_mut()
             .with_config()
-            .limit(limit as u64)
+            .limit(limit as u64 + 1)
             .read_to_vec()
             .map_err(|error| match error {
                 ureq::Error::BodyExceedsLimit(_) => ClientError::TooLong,
                 error => self.error(error),
-            })
+            })?;
+        if bytes.len() > limit {
+            return Err(ClientError::TooLong);
+        }
+        Ok(bytes)
     }
 
     /// An agent for one operation: it keeps no connection, no session ticket, nothing.
