@@ -1,1 +1,58 @@
-fn main() {}
+//! `sealdrop`, the reporter's program: seal a security report, leave it with a server that cannot read it, and prove that it arrived.
+//!
+//! Read first: `cli.rs`, all that it can be asked; `submit.rs`, its main job. What it says is said in `output.rs`, and every failure
+//! is a [`Failure`](failure::Failure): one sentence, what to do next, and an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+
+mod attachment;
+mod boxes;
+mod check;
+mod cli;
+mod date;
+mod failure;
+mod files;
+mod form;
+mod interrupt;
+mod metadata;
+mod network;
+mod output;
+mod post;
+mod progress;
+mod prompt;
+mod receipt;
+mod review;
+mod seal;
+mod submit;
+mod verify;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json);
+    match run(&cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Submit(args) => submit::run(args, &cli.global, output),
+        Command::Box(args) => boxes::run(args, &cli.global, output),
+        Command::Seal(args) => seal::run(args, output),
+        Command::Post(args) => post::run(args, &cli.global, output),
+        Command::Check(args) => check::run(args, &cli.global, output),
+        Command::Verify(args) => verify::run(args, output),
+        Command::Completions(args) => cli::completions(args),
+        Command::Man(args) => cli::man(args, output),
+    }
+}

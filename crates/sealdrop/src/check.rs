@@ -1,0 +1,307 @@
+//! `sealdrop check`: what became of a drop.
+
+use std::path::Path;
+
+use sealdrop_client::{Client, Found, LookupError, system};
+use sealdrop_core::address::Address;
+use sealdrop_core::encoding;
+use sealdrop_core::key::BoxKey;
+use sealdrop_core::log::leaf::Leaf;
+use sealdrop_core::log::promise::Promise;
+use sealdrop_core::log::proof::{MAX_PROOF_FILE, Proven, Receipt, State};
+use sealdrop_core::log::saved::{SavedError, SavedReceipt};
+use sealdrop_core::note::Note;
+use sealdrop_core::roster::{Roster, RosterError};
+
+use crate::cli::{CheckArgs, Global};
+use crate::date;
+use crate::failure::Failure;
+use crate::fields;
+use crate::files::{self, NewFile};
+use crate::network;
+use crate::output::{Output, Style};
+
+/// What a reporter kept: the promise, or the proof that came of it. Nothing of it is verified.
+pub(crate) struct Kept {
+    roster: Note,
+    /// The address in a receipt; a proof has none.
+    address: Option<String>,
+    promise: Option<Note>,
+    proof: Option<Receipt>,
+}
+
+/// The same, verified by the box key.
+pub(crate) struct Verified {
+    /// The roster it was sealed to, which may have expired since.
+    pub(crate) roster: Roster,
+    pub(crate) leaf: Leaf,
+    promise: Option<Promise>,
+    pub(crate) proven: Option<Proven>,
+}
+
+impl Kept {
+    /// Reads a receipt (JSON) or a proof.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = files::read(path, MAX_PROOF_FILE)?;
+        let name = path.display();
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            let proof = Receipt::parse(&bytes).map_err(|_| {
+                Failure::usage(format!("{name} is neither a receipt nor a proof"))
+                    .hint("give the file that --receipt wrote, or a .tlog-proof")
+            })?;
+            return Ok(Self {
+                roster: proof.roster().clone(),
+                address: None,
+                promise: None,
+                proof: Some(proof),
+            });
+        }
+        let saved = SavedReceipt::parse(&bytes).map_err(|error| match error {
+            SavedError::Version => {
+                Failure::usage(format!("{name} was written by a newer sealdrop"))
+                    .hint("use that version, or a later one")
+            }
+            _ => Failure::usage(format!("{name} is not a receipt")).hint(
+                "give the file that --receipt wrote; the one that ends in .key is its secret part",
+            ),
+        })?;
+        Ok(Self {
+            roster: saved.roster,
+            address: Some(saved.address),
+            promise: Some(saved.promise),
+            proof: None,
+        })
+    }
+
+    /// The address that a receipt, or the roster in a proof, names: it says which box, not that it is the right one.
+    pub(crate) fn own_address(&self) -> Result<Address, Failure> {
+        if let Some(address) = &self.address {
+            return network::address(address);
+        }
+        let field = |name: &str| {
+            self.roster
+                .text()
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+        };
+        let own = || {
+            let box_key = BoxKey::parse(field("box: ")?).ok()?;
+            Some(Address {
+                origin: field("origin: ")?.parse().ok()?,
+                box_key,
+            })
+        };
+        own().ok_or_else(|| {
+            Failure::refused("the proof holds no roster that names its box")
+                .hint("it was changed, or was never true")
+        })
+    }
+
+    /// Believes the roster by the box key, whatever its date, and the rest by the roster.
+    pub(crate) fn verify(&self, address: &Address, path: &Path) -> Result<Verified, Failure> {
+        let name = path.display();
+        let changed = |what: String| {
+            Failure::refused(what).hint("it was changed, or the server that made it lied")
+        };
+        let roster =
+            Roster::verify_ignoring_expiry(&self.roster, &address.box_key).map_err(|error| {
+                match error {
+                    RosterError::NotSigned | RosterError::AnotherBox => Failure::refused(format!(
+                        "{name} is a receipt of another box than this address ({})",
+                        address.box_key.fingerprint()
+                    ))
+                    .hint(
+                        "give the address that the report was sent to, or the receipt of this one",
+                    ),
+                    error => changed(format!("{name} holds a roster that is refused: {error}")),
+                }
+            })?;
+        let promise = self
+            .promise
+            .as_ref()
+            .map(|note| Promise::verify(note, roster.log_key()))
+            .transpose();
+        let promise = promise.map_err(|error| changed(format!("{name} is no receipt: {error}")))?;
+        let proven = self
+            .proof
+            .as_ref()
+            .map(|proof| proof.verify(&address.box_key))
+            .transpose();
+        let proven = proven.map_err(|error| changed(format!("{name} proves nothing: {error}")))?;
+        let leaf = match (&promise, &proven) {
+            (Some(promise), _) => *promise.leaf(),
+            (None, Some(proven)) => *proven.leaf(),
+            (None, None) => return Err(Failure::usage(format!("{name} is empty"))),
+        };
+        Ok(Verified {
+            roster,
+            leaf,
+            promise,
+            proven,
+        })
+    }
+}
+
+pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<(), Failure> {
+    let kept = Kept::read(&args.receipt)?;
+    let address = match args.address.as_deref().or(kept.address.as_deref()) {
+        Some(address) => network::address(address)?,
+        None => {
+            return Err(
+                Failure::usage("a proof does not say which address it belongs to")
+                    .hint("sealdrop check ADDRESS --receipt FILE"),
+            );
+        }
+    };
+    let Verified {
+        roster,
+        leaf,
+        promise,
+        ..
+    } = kept.verify(&address, &args.receipt)?;
+    let known: Vec<Note> = kept
+        .proof
+        .iter()
+        .map(|proof| proof.checkpoint().clone())
+        .collect();
+    let mut file = args.output.as_deref().map(NewFile::create).transpose()?;
+    let client = network::client(&address.origin, network::options(global)?, None)?;
+    let found = client
+        .look_up(&leaf, &roster, &known)
+        .map_err(|error| unbelievable(error, &client, &address, &roster))?;
+    let Some(found) = found else {
+        return not_found(&kept, promise.as_ref(), &roster, args, output);
+    };
+    if let Some(file) = &mut file {
+        file.write(found.receipt.to_string().as_bytes())?;
+    }
+    let written = file
+        .map(NewFile::keep)
+        .transpose()?
+        .map(|path| path.display().to_string());
+    output.result(
+        &text(&found, written.as_deref(), output),
+        fields(&found, written.as_deref()),
+    );
+    Ok(())
+}
+
+fn text(found: &Found, written: Option<&str>, output: &Output) -> String {
+    let logged = found.proven.logged();
+    let mut text = match logged.state() {
+        State::Collected => {
+            let members = logged.members();
+            format!(
+                "{} by {}.\n",
+                output.out(Style::Green, "Collected"),
+                members.join(", ")
+            )
+        }
+        _ => format!(
+            "{}: it is in the log, and no member's machine has collected it yet.\n",
+            output.out(Style::Green, "Logged")
+        ),
+    };
+    for cosigner in logged.cosigners() {
+        text.push_str(&format!(
+            "  {} on {}\n",
+            cosigner.device,
+            date::minute(cosigner.time)
+        ));
+    }
+    text.push_str(&format!(
+        "Entry {} of {} in the log.\n",
+        found.receipt.index(),
+        logged.checkpoint().size
+    ));
+    match written {
+        Some(path) => text.push_str(&format!("Proof: {path}\n")),
+        None => text.push_str("Add -o FILE to keep the proof.\n"),
+    }
+    text
+}
+
+fn fields(found: &Found, written: Option<&str>) -> serde_json::Map<String, serde_json::Value> {
+    let logged = found.proven.logged();
+    let cosigners: Vec<_> = logged
+        .cosigners()
+        .iter()
+        .map(|cosigner| fields! {"member": cosigner.member, "device": cosigner.device, "time": cosigner.time.0})
+        .collect();
+    fields! {
+        "state": logged.state().as_str(),
+        "collected_by": logged.members(),
+        "cosigners": cosigners,
+        "index": found.receipt.index(),
+        "log_size": logged.checkpoint().size,
+        "digest": encoding::hex(&found.receipt.leaf().digest),
+        "window": found.receipt.leaf().window.0,
+        "proof": written,
+    }
+}
+
+/// The log does not hold it: not yet, or never.
+fn not_found(
+    kept: &Kept,
+    promise: Option<&Promise>,
+    roster: &Roster,
+    args: &CheckArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Some(promise) = promise else {
+        return Err(Failure::refused("the log no longer holds what this proof shows that it held")
+            .hint("the proof is the evidence: keep it, and tell the project by another way than this server"));
+    };
+    let length = roster.window_length();
+    let due = date::minute(promise.leaf().window.end(length));
+    if promise.is_overdue(length, system::now()) {
+        return Err(Failure::refused(format!("BROKEN PROMISE: the server promised to log this drop by {due}, and its log does not hold it"))
+            .hint(format!(
+                "{} is the evidence: the server signed it. Keep it, tell the project by another way than this server, and send the report again",
+                args.receipt.display()
+            ))
+            .field("state", State::Broken.as_str())
+            .field("promise", kept.promise.as_ref().map(ToString::to_string))
+            .field("window", promise.leaf().window.0));
+    }
+    let text = format!(
+        "{}: the server promised to log it by {due}. Check again after that.\n",
+        output.out(Style::Yellow, "Promised")
+    );
+    let fields = fields! {
+        "state": State::Promised.as_str(),
+        "digest": encoding::hex(&promise.leaf().digest),
+        "window": promise.leaf().window.0,
+        "due": promise.leaf().window.end(length).0,
+    };
+    output.result(&text, fields);
+    Ok(())
+}
+
+fn unbelievable(
+    error: LookupError,
+    client: &Client,
+    address: &Address,
+    roster: &Roster,
+) -> Failure {
+    match error {
+        LookupError::Client(error) => error.into(),
+        LookupError::Fork { one, other } => Failure::refused("THE LOG HAS TWO HISTORIES: the server signed two checkpoints that contradict each other")
+            .hint("the two checkpoints are the evidence (--json prints them): tell the project, by another way than this server")
+            .field("checkpoints", vec![one.to_string(), other.to_string()]),
+        LookupError::AnotherLog => {
+            let current = network::fetch_box(client, address).ok();
+            let moved = current.is_some_and(|current| current.roster().log_key() != roster.log_key());
+            let failure = Failure::refused("the server's log is not the one that made this promise");
+            if moved {
+                failure.hint(
+                    "the box has a new log since, as after restoring a backup: what the old one promised may be lost.\n\
+                     Ask the maintainers whether they have the report; otherwise send it again",
+                )
+            } else {
+                failure.hint("no roster names this log: tell the project, by another way than this server")
+            }
+        }
+        error => Failure::refused(format!("the log cannot be believed: {error}")).hint("tell the project, by another way than this server"),
+    }
+}

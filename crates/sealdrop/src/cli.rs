@@ -1,0 +1,339 @@
+//! The command line. Its help is written to be read once from the top, and every example in it is one that works.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use crate::failure::Failure;
+use crate::fields;
+use crate::files::NewFile;
+use crate::output::Output;
+
+/// Seal a security report so that only a project's maintainers can read it, and leave it in their drop box.
+///
+/// A drop address stands in a project's SECURITY.md and looks like https://drop.example.org#sdbox1…; the part behind the # is the key
+/// that everything is checked against, so copy all of it. The server never sees your report: it is encrypted on this machine.
+#[derive(Parser)]
+#[command(name = "sealdrop", version, max_term_width = 100, after_long_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sealdrop submit 'https://drop.example.org#sdbox1…'
+      asks for the report, shows it, and sends it
+
+  sealdrop submit 'https://drop.example.org#sdbox1…' --from report.md --attach poc.py crash.log --receipt r.json
+      takes the report from a file; keeps a receipt and, apart, its secret key
+
+  sealdrop --tor submit 'http://….onion#sdbox1…'
+      through Tor on this machine
+
+  sealdrop check --receipt r.json -o r.tlog-proof
+      says whether the maintainers have collected it, and writes the proof
+
+Quote the address: in a shell, # begins a comment.
+
+Exit codes: 0 done; 1 refused or failed, nothing was changed unless it says so; 2 the command line or a file is not right; 130 stopped.";
+
+/// Options of every command.
+#[derive(Args)]
+pub(crate) struct Global {
+    /// Print one JSON object on standard output instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Send everything through Tor on this machine (socks5h://127.0.0.1:9050)
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "proxy",
+        help_heading = "Network"
+    )]
+    pub(crate) tor: bool,
+    /// Send everything through this SOCKS proxy: socks5h://[user:password@]host:port
+    #[arg(long, global = true, value_name = "URL", help_heading = "Network")]
+    pub(crate) proxy: Option<String>,
+    /// Trust only the certificate authorities in this PEM file, for a server with a certificate of its own
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Network")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Seal a report and send it
+    Submit(SubmitArgs),
+    /// Show who receives what is sent to a box, or save it for sealing offline
+    Box(BoxArgs),
+    /// Seal a report without any network
+    Seal(SealArgs),
+    /// Send a drop that was sealed before
+    Post(PostArgs),
+    /// Ask what became of a drop: promised, logged, or collected and by whom
+    Check(CheckArgs),
+    /// Verify a receipt or proof, without any network
+    Verify(VerifyArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them to a folder
+    Man(ManArgs),
+}
+
+/// The report itself.
+#[derive(Args)]
+pub(crate) struct ReportArgs {
+    /// One line that says what it is, at most 256 characters
+    #[arg(long, value_name = "TEXT", help_heading = "Report")]
+    pub(crate) title: Option<String>,
+    /// What is wrong and what it allows
+    #[arg(long, value_name = "TEXT", help_heading = "Report")]
+    pub(crate) description: Option<String>,
+    /// How to reproduce it
+    #[arg(long, value_name = "TEXT", help_heading = "Report")]
+    pub(crate) steps: Option<String>,
+    /// Which versions are affected
+    #[arg(long, value_name = "TEXT", help_heading = "Report")]
+    pub(crate) versions: Option<String>,
+    /// The name to credit, or `none`
+    #[arg(long, value_name = "NAME", help_heading = "Report")]
+    pub(crate) credit: Option<String>,
+    /// Take the report from a file: Markdown, TOML (by its name), or `-` for Markdown on standard input
+    ///
+    /// Markdown: the first `# heading` is the title; `## Description`, `## Steps`, `## Versions` and `## Credit` begin those parts;
+    /// text before the first of them is description. TOML: the keys title, description, steps, versions, credit. Flags come
+    /// before the file.
+    #[arg(long, value_name = "FILE", help_heading = "Report", value_hint = ValueHint::FilePath)]
+    pub(crate) from: Option<PathBuf>,
+    /// Write the report in $VISUAL or $EDITOR
+    #[arg(long, help_heading = "Report")]
+    pub(crate) edit: bool,
+    /// Files to send along, many and of any size; only their names are sent, never their paths
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Attachments", value_hint = ValueHint::FilePath)]
+    pub(crate) attach: Vec<PathBuf>,
+    /// Remove what unmasks (camera, place, software, comments) from JPEG and PNG attachments; the files themselves stay as they are
+    #[arg(long, help_heading = "Attachments")]
+    pub(crate) strip: bool,
+    /// Do not ask before sealing
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+const SUBMIT_EXAMPLES: &str = "\
+A report in Markdown:
+
+  # Overflow in the PNG reader
+  A width of 0x7fffffff overflows the row buffer.
+
+  ## Steps
+  1. Open poc.png.
+
+  ## Versions
+  2.4 to 2.6
+
+  ## Credit
+  none
+
+What you are asked for on a terminal can come from flags, from --from, or from --edit. Without a terminal, --yes is needed.
+
+At the end you are shown twelve words, once. They are the only key to this conversation: write them down.";
+
+#[derive(Args)]
+#[command(after_long_help = SUBMIT_EXAMPLES)]
+pub(crate) struct SubmitArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// Write the receipt here, and its secret part, the file key, to FILE.key, readable by you alone
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Keep the sealed drop, which `verify` needs to show what was logged
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) save: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct BoxArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    /// Save roster and policy, for `sealdrop seal --box`
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Name the members added or removed since this file was saved, with their fingerprints
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) since: Option<PathBuf>,
+    /// Print the policy instead
+    #[arg(long)]
+    pub(crate) policy: bool,
+}
+
+const SEAL_EXAMPLES: &str = "\
+Examples:
+  sealdrop box 'https://drop.example.org#sdbox1…' -o box.json        where there is a network
+  sealdrop seal 'https://drop.example.org#sdbox1…' --box box.json --from report.md -o report.drop
+                                                                     where there is none
+  sealdrop post 'https://drop.example.org#sdbox1…' report.drop --box box.json --receipt r.json
+                                                                     where there is one again";
+
+#[derive(Args)]
+#[command(after_long_help = SEAL_EXAMPLES)]
+pub(crate) struct SealArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// What `sealdrop box -o` saved
+    #[arg(long = "box", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) box_file: PathBuf,
+    /// Where to write the drop
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+    /// Where to write the file key, readable by you alone; with it `verify` shows what was logged
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct PostArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    /// The drop that `sealdrop seal` wrote
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The roster it was sealed to, if the box has a newer one since: what `sealdrop box -o` saved
+    #[arg(long = "box", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) box_file: Option<PathBuf>,
+    /// Write the receipt here
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Go on with an upload that was interrupted
+    #[arg(long, value_name = "ID")]
+    pub(crate) resume: Option<String>,
+}
+
+const CHECK_HELP: &str = "\
+States:
+  promised   the server promised to log it at the end of a window that is not over yet
+  logged     it is in the log, under a signed checkpoint
+  collected  machines of the members named hold it
+  broken     the promise is overdue and the log does not hold it: the receipt itself is the evidence
+
+Exit codes: 0 for promised, logged and collected; 1 for broken, a log that contradicts itself, or no connection; 2 for a wrong file.";
+
+#[derive(Args)]
+#[command(after_long_help = CHECK_HELP)]
+pub(crate) struct CheckArgs {
+    /// The drop address; if left out, the one in the receipt
+    pub(crate) address: Option<String>,
+    /// What `submit --receipt` wrote, or an older proof
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) receipt: PathBuf,
+    /// Write the proof (C2SP tlog-proof) here, once the drop is in the log
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+const VERIFY_HELP: &str = "\
+Examples:
+  sealdrop verify r.tlog-proof --address 'https://drop.example.org#sdbox1…'
+      that a drop was logged, and whose machines collected it
+  sealdrop verify r.tlog-proof --address '…' --key r.json.key --drop report.drop
+      and that the drop is this report, addressed to every member
+
+Exit codes: 0 verified; 1 it is not, or the drop is not addressed to every member; 2 a wrong file.";
+
+#[derive(Args)]
+#[command(after_long_help = VERIFY_HELP)]
+pub(crate) struct VerifyArgs {
+    /// A receipt (JSON) or a proof (.tlog-proof)
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The drop address, from the project; without it the file is held against the box that it names itself
+    #[arg(long)]
+    pub(crate) address: Option<String>,
+    /// The file key that was saved beside the receipt
+    #[arg(long, value_name = "FILE", requires = "drop", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+    /// The sealed drop
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) drop: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct CompletionsArgs {
+    /// bash, zsh, fish, elvish or powershell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages of all commands to this folder
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+    clap_complete::generate(
+        args.shell,
+        &mut Cli::command(),
+        "sealdrop",
+        &mut io::stdout(),
+    );
+    Ok(())
+}
+
+pub(crate) fn man(args: &ManArgs, output: &Output) -> Result<(), Failure> {
+    let mut command = Cli::command();
+    command.build();
+    let render = |command: clap::Command| {
+        let mut page = Vec::new();
+        let name = page_name(&command);
+        clap_mangen::Man::new(command)
+            .title(name)
+            .render(&mut page)
+            .expect("a vector takes all that is written");
+        page
+    };
+    let Some(folder) = &args.output else {
+        output.result(&String::from_utf8_lossy(&render(command)), fields! {});
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).map_err(|error| crate::files::cannot_read(folder, &error))?;
+    let subcommands: Vec<_> = command
+        .get_subcommands()
+        .filter(|c| c.get_name() != "help")
+        .cloned()
+        .collect();
+    let mut written = Vec::new();
+    for page in std::iter::once(command).chain(subcommands) {
+        let path = folder.join(format!("{}.1", page_name(&page)));
+        let mut file = NewFile::create(&path)?;
+        file.write(&render(page))?;
+        written.push(file.keep()?.display().to_string());
+    }
+    output.result(&written.join("\n"), fields! {"written": written});
+    Ok(())
+}
+
+/// `sealdrop-submit` for `sealdrop submit`.
+fn page_name(command: &clap::Command) -> String {
+    command
+        .get_display_name()
+        .unwrap_or(command.get_name())
+        .replace(' ', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

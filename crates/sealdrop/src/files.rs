@@ -1,0 +1,165 @@
+//! Files that the program writes: owner-only, never over another, and gone again if what they are for fails.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// A file that is being made. Unless [`NewFile::keep`] is called it is removed again.
+pub(crate) struct NewFile {
+    path: PathBuf,
+    file: File,
+    kept: bool,
+}
+
+impl NewFile {
+    /// Makes an empty file that nobody else can read. It must not exist.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options
+            .open(path)
+            .map_err(|error| cannot_create(path, &error))?;
+        Ok(Self {
+            path: path.into(),
+            file,
+            kept: false,
+        })
+    }
+
+    /// Writes all of it.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| cannot_write(&self.path, &error))
+    }
+
+    /// A writer, for what comes piece by piece.
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// The file stays, and is on the disk when this returns.
+    pub(crate) fn keep(mut self) -> Result<PathBuf, Failure> {
+        self.kept = true;
+        let parent = parent(&self.path);
+        let synced = self
+            .file
+            .sync_all()
+            .and_then(|()| File::open(parent)?.sync_all());
+        // Some file systems cannot sync a folder; that the file itself was synced is what counts.
+        match synced {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(cannot_write(&self.path, &error))
+            }
+            _ => Ok(self.path.clone()),
+        }
+    }
+
+    pub(crate) fn failed(&self, error: &io::Error) -> Failure {
+        cannot_write(&self.path, error)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether a file can be made there later, so that a long way is not gone for nothing.
+pub(crate) fn expect_new(path: &Path) -> Result<(), Failure> {
+    drop(NewFile::create(path)?);
+    Ok(())
+}
+
+/// A small file that the program was told to read, at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| cannot_read(path, &error))?;
+    if bytes.len() > limit {
+        return Err(Failure::usage(format!(
+            "{} is larger than such a file can be",
+            path.display()
+        )));
+    }
+    Ok(bytes)
+}
+
+pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::usage(format!(
+        "{} cannot be read: {}",
+        path.display(),
+        reason(error)
+    ));
+    match error.kind() {
+        io::ErrorKind::NotFound => failure.hint("check the spelling, and the folder you are in"),
+        io::ErrorKind::PermissionDenied => {
+            failure.hint("its permissions do not let you; copy it to where you can read it")
+        }
+        io::ErrorKind::IsADirectory => {
+            failure.hint("it is a folder: pack it into one file first, for instance with tar")
+        }
+        _ => failure,
+    }
+}
+
+fn cannot_create(path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::usage(format!(
+        "{} cannot be made: {}",
+        path.display(),
+        reason(error)
+    ));
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            failure.hint("nothing is overwritten; give another name, or move that file away")
+        }
+        io::ErrorKind::NotFound => failure.hint("the folder does not exist; make it first"),
+        _ => failure,
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::refused(format!(
+        "{} cannot be written: {}",
+        path.display(),
+        reason(error)
+    ));
+    match error.kind() {
+        io::ErrorKind::StorageFull => failure.hint("the disk is full; free some space and repeat"),
+        _ => failure,
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// The error without its number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::AlreadyExists => "it exists already",
+        io::ErrorKind::IsADirectory => "it is a folder",
+        io::ErrorKind::StorageFull => "the disk is full",
+        _ => return error.to_string(),
+    };
+    text.into()
+}
+
+/// `FILE.key` for `FILE`.
+pub(crate) fn key_path(receipt: &Path) -> PathBuf {
+    let mut name = receipt.as_os_str().to_owned();
+    name.push(".key");
+    name.into()
+}

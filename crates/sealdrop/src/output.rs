@@ -1,0 +1,181 @@
+//! What the program says: results on standard output, everything else on standard error; with `--json` one object on standard output.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+
+/// Where and how to say things.
+pub(crate) struct Output {
+    json: bool,
+    colour_out: bool,
+    colour_err: bool,
+}
+
+/// How a piece of text is set, on a terminal.
+#[derive(Clone, Copy)]
+pub(crate) enum Style {
+    Bold,
+    Dim,
+    Red,
+    Yellow,
+    Green,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self {
+            json,
+            colour_out: wanted && io::stdout().is_terminal(),
+            colour_err: wanted && io::stderr().is_terminal(),
+        }
+    }
+
+    /// Something to know on the way: a line on standard error.
+    pub(crate) fn note(&self, text: &str) {
+        // A closed terminal is no reason to stop half-way.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    /// The result: the text for people, or the object for programs.
+    pub(crate) fn result(&self, text: &str, fields: Map<String, Value>) {
+        let mut out = io::stdout();
+        let written = if self.json {
+            writeln!(out, "{}", Value::Object(fields))
+        } else {
+            write!(out, "{text}").and_then(|()| {
+                if text.ends_with('\n') {
+                    Ok(())
+                } else {
+                    writeln!(out)
+                }
+            })
+        };
+        let _ = written.and_then(|()| out.flush());
+    }
+
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.note(&format!(
+            "{} {}",
+            self.err(Style::Red, "error:"),
+            failure.message
+        ));
+        if let Some(hint) = &failure.hint {
+            for line in hint.lines() {
+                self.note(&format!("  {line}"));
+            }
+        }
+        if self.json {
+            let mut fields = failure.fields.clone();
+            fields.insert("error".into(), failure.message.clone().into());
+            fields.insert("hint".into(), failure.hint.clone().into());
+            self.result("", fields);
+        }
+    }
+
+    /// For text that goes to standard error.
+    pub(crate) fn err(&self, style: Style, text: &str) -> String {
+        set(self.colour_err, style, text)
+    }
+
+    /// For text that goes to standard output.
+    pub(crate) fn out(&self, style: Style, text: &str) -> String {
+        set(self.colour_out, style, text)
+    }
+}
+
+fn set(colour: bool, style: Style, text: &str) -> String {
+    let code = match style {
+        Style::Bold => "1",
+        Style::Dim => "2",
+        Style::Red => "1;31",
+        Style::Yellow => "33",
+        Style::Green => "32",
+    };
+    if colour {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.into()
+    }
+}
+
+/// Text that someone else wrote, on one line: control characters become visible escapes, so that it cannot move the cursor or
+/// turn what was said before.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if is_safe(c) {
+                vec![c]
+            } else {
+                c.escape_unicode().collect()
+            }
+        })
+        .collect()
+}
+
+/// The same for text of several lines, each behind `indent`.
+pub(crate) fn shown_lines(text: &str, indent: &str) -> String {
+    text.lines()
+        .map(|line| format!("{indent}{}\n", shown(&line.replace('\t', "    "))))
+        .collect()
+}
+
+fn is_safe(c: char) -> bool {
+    // Besides control characters, those that reorder text or have no width: they can make a line read as another.
+    !c.is_control()
+        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+}
+
+/// `1 byte`, `67,195 bytes`.
+pub(crate) fn bytes(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let unit = if n == 1 { "byte" } else { "bytes" };
+    format!("{grouped} {unit}")
+}
+
+/// The fields of a JSON result.
+#[macro_export]
+macro_rules! fields {
+    () => {
+        ::serde_json::Map::new()
+    };
+    ($($name:literal: $value:expr),+ $(,)?) => {{
+        let mut fields = ::serde_json::Map::new();
+        $(fields.insert($name.into(), ::serde_json::json!($value));)+
+        fields
+    }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_escapes_are_shown_as_text() {
+        assert_eq!(
+            shown("a\x1b[31mb\u{202e}c\n"),
+            "a\\u{1b}[31mb\\u{202e}c\\u{a}"
+        );
+        assert_eq!(shown("Grüße, 世界"), "Grüße, 世界");
+    }
+
+    #[test]
+    fn bytes_are_grouped() {
+        assert_eq!(
+            [0, 1, 999, 1_000, 67_195, 1_073_741_824].map(bytes)[4],
+            "67,195 bytes"
+        );
+        assert_eq!(bytes(1), "1 byte");
+        assert_eq!(bytes(1_000), "1,000 bytes");
+    }
+}

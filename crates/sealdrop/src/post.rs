@@ -1,0 +1,195 @@
+//! `sealdrop post`: sends a drop that was sealed before.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
+use std::path::{Path, PathBuf};
+
+use sealdrop_client::{Client, OnFailure, SendError, Source, UploadId, VerifiedBox};
+use sealdrop_core::address::Address;
+use sealdrop_core::drop::shape;
+use sealdrop_core::encoding;
+use sealdrop_core::roster::MAX_MEMBERS;
+
+use crate::cli::{Global, PostArgs};
+use crate::failure::Failure;
+use crate::fields;
+use crate::files::{self, NewFile};
+use crate::interrupt::Interrupt;
+use crate::network;
+use crate::output::{Output, Style, bytes};
+use crate::progress::Progress;
+use crate::receipt;
+use crate::seal::{IntoFailure as _, read_box};
+
+pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(), Failure> {
+    let address = network::address(&args.address)?;
+    let options = network::options(global)?;
+    let resume = args.resume.as_deref().map(parse_resume).transpose()?;
+    let mut source = FileSource::open(&args.file)?;
+    args.receipt.as_deref().map(files::expect_new).transpose()?;
+    let client = network::client(&address.origin, options.clone(), None)?;
+    let the_box = network::fetch_box(&client, &address)?;
+    let sealed_to = roster_of(&mut source, args, &address, &client, the_box)?;
+
+    let interrupt = Interrupt::catch();
+    let client = network::client(&address.origin, options, Some(&interrupt))?;
+    let mut receipt_file = args.receipt.as_deref().map(NewFile::create).transpose()?;
+    let sent = {
+        let progress = Progress::new("sending", source.size, output);
+        let result = client.send(&mut source, resume, OnFailure::Keep, &mut |event| {
+            progress.event(&event)
+        });
+        result.map_err(|failed| unsent(failed, args))?
+    };
+    let promise = receipt::verify_promise(&sent, &sealed_to)?;
+    if let Some(file) = receipt_file.as_mut() {
+        file.write(
+            receipt::saved(&address, &sent, &sealed_to)
+                .to_json()
+                .as_bytes(),
+        )?;
+    }
+    receipt_file.map(NewFile::keep).transpose()?;
+    let mut text = format!(
+        "{} The server promised to log it by {}.\n",
+        output.out(Style::Green, "Sent."),
+        receipt::due(&promise, sealed_to.roster().window_length())
+    );
+    let receipt = args.receipt.as_ref().map(|path| path.display().to_string());
+    if let Some(receipt) = &receipt {
+        text.push_str(&format!(
+            "Receipt: {receipt}\n\nLater:\n  sealdrop check --receipt {receipt}\n"
+        ));
+    }
+    let fields = fields! {
+        "state": "promised",
+        "address": address.to_string(),
+        "box": address.box_key.to_string(),
+        "epoch": sealed_to.roster().epoch(),
+        "digest": encoding::hex(&sent.digest),
+        "size": sent.size,
+        "window": promise.leaf().window.0,
+        "promise": sent.promise.to_string(),
+        "receipt": receipt,
+    };
+    output.result(&text, fields);
+    Ok(())
+}
+
+fn parse_resume(text: &str) -> Result<UploadId, Failure> {
+    UploadId::parse(text).ok_or_else(|| {
+        Failure::usage("--resume: not the id of an upload")
+            .hint("it is 32 characters of 0-9 and a-f, as `post` printed them")
+    })
+}
+
+/// The roster the drop was sealed to: the one given, otherwise the current one or the one before, whichever the shape fits.
+fn roster_of(
+    source: &mut FileSource,
+    args: &PostArgs,
+    address: &Address,
+    client: &Client,
+    current: VerifiedBox,
+) -> Result<VerifiedBox, Failure> {
+    let (head, size) = (source.head()?, source.size);
+    let fits =
+        |the_box: &VerifiedBox| shape::check(&head, size, the_box.roster().members().len()).is_ok();
+    let file = source.path.display();
+    if !(1..=MAX_MEMBERS).any(|members| shape::check(&head, size, members).is_ok()) {
+        return Err(Failure::usage(format!("{file} is not a drop"))
+            .hint("give the file that `sealdrop seal -o` wrote, whole and unchanged"));
+    }
+    if size > current.roster().max_drop() {
+        return Err(Failure::refused(format!(
+            "{file} is {} long, more than this box takes ({})",
+            bytes(size),
+            bytes(current.roster().max_drop())
+        ))
+        .hint("seal it again with fewer or smaller attachments"));
+    }
+    let stale = || {
+        Failure::refused(format!(
+            "{file} was sealed to another roster than the current one or the one before"
+        ))
+        .hint("seal the report again, to what `sealdrop box` saves now")
+    };
+    if let Some(path) = &args.box_file {
+        let given = read_box(path)?.verify_ignoring_expiry(&address.box_key)?;
+        let epoch = given.roster().epoch();
+        let is_recent = epoch == current.roster().epoch() || epoch + 1 == current.roster().epoch();
+        return if fits(&given) && is_recent {
+            Ok(given)
+        } else {
+            Err(stale())
+        };
+    }
+    if fits(&current) {
+        return Ok(current);
+    }
+    let before = current.roster().epoch() - 1;
+    let before = client
+        .fetch_box_at(before)
+        .ok()
+        .and_then(|file| file.verify_ignoring_expiry(&address.box_key).ok());
+    before.filter(|before| fits(before)).ok_or_else(stale)
+}
+
+fn unsent(failed: SendError, args: &PostArgs) -> Failure {
+    let SendError { error, resume, .. } = failed;
+    let failure = error.into_failure();
+    match resume {
+        None => failure,
+        Some(id) => failure
+            .hint(format!("to go on where it stopped, within this window or the next:\n  sealdrop post '{}' {} --resume {id}", args.address, args.file.display()))
+            .field("resume", id.to_string()),
+    }
+}
+
+/// A drop on disk.
+pub(crate) struct FileSource {
+    path: PathBuf,
+    file: File,
+    pub(crate) size: u64,
+}
+
+impl FileSource {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let opened = File::open(path).and_then(|file| {
+            let metadata = file.metadata()?;
+            if metadata.is_dir() {
+                Err(io::ErrorKind::IsADirectory.into())
+            } else {
+                Ok((file, metadata.len()))
+            }
+        });
+        let (file, size) = opened.map_err(|error| files::cannot_read(path, &error))?;
+        Ok(Self {
+            path: path.into(),
+            file,
+            size,
+        })
+    }
+
+    /// The first bytes, which hold the header.
+    fn head(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut head = Vec::new();
+        let limit = shape::header_len(MAX_MEMBERS) as u64;
+        let read = self
+            .file
+            .rewind()
+            .and_then(|()| (&self.file).take(limit).read_to_end(&mut head));
+        read.map_err(|error| files::cannot_read(&self.path, &error))?;
+        Ok(head)
+    }
+}
+
+impl Source for FileSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
+        self.file.rewind()?;
+        Ok(Box::new(&self.file))
+    }
+}

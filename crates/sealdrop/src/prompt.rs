@@ -1,0 +1,213 @@
+//! Asking the person in front of the program, on a terminal, for what is missing.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::Command;
+
+use inquire::{Confirm, InquireError, Text};
+use rand_core::Rng as _;
+use sealdrop_client::system;
+use sealdrop_core::encoding;
+use sealdrop_core::report::{MAX_REPORT, MAX_TITLE};
+
+use crate::cli::ReportArgs;
+use crate::failure::Failure;
+use crate::files;
+use crate::form::Form;
+use crate::interrupt;
+use crate::output::Output;
+
+/// Whether there is somebody to ask.
+pub(crate) fn is_possible() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Completes a form: in an editor, by questions, or not at all.
+pub(crate) fn complete(
+    mut form: Form,
+    args: &ReportArgs,
+    output: &Output,
+) -> Result<Form, Failure> {
+    if args.edit {
+        form = edit(&form)?;
+    } else if is_possible() && !args.yes && args.from.is_none() {
+        ask(&mut form, output)?;
+    }
+    let form = form.without_empty().checked()?;
+    let missing = form.missing();
+    if missing.is_empty() {
+        return Ok(form);
+    }
+    let flags: Vec<String> = missing.iter().map(|name| format!("--{name}")).collect();
+    Err(
+        Failure::usage(format!("the report has no {}", missing.join(" and no "))).hint(format!(
+            "give {}, a file with --from, or answer the questions on a terminal",
+            flags.join(" and ")
+        )),
+    )
+}
+
+/// Asks whether to go on. Without a terminal there is nobody to agree.
+pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
+    if !is_possible() {
+        return Err(Failure::usage(
+            "there is no terminal to show the report on before it is sealed",
+        )
+        .hint("add --yes to seal it without being asked"));
+    }
+    match Confirm::new(question).with_default(false).prompt() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(interrupt::stopped()),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+fn ask(form: &mut Form, output: &Output) -> Result<(), Failure> {
+    if form.title.is_none() {
+        let validator = |text: &str| {
+            let fits = (1..=MAX_TITLE).contains(&text.trim().chars().count());
+            let invalid = || {
+                inquire::validator::Validation::Invalid("one line of 1 to 256 characters".into())
+            };
+            Ok(if fits {
+                inquire::validator::Validation::Valid
+            } else {
+                invalid()
+            })
+        };
+        form.title = Some(
+            Text::new("Title:")
+                .with_help_message("what it is, in one line")
+                .with_validator(validator)
+                .prompt()
+                .map_err(failure)?,
+        );
+    }
+    let parts: [(&str, &mut Option<String>); 2] = [
+        (
+            "Description: what is wrong, and what does it allow?",
+            &mut form.description,
+        ),
+        ("Steps to reproduce:", &mut form.steps),
+    ];
+    for (question, text) in parts {
+        if text.is_none() {
+            *text = Some(lines(question, output)?);
+        }
+    }
+    if form.versions.is_none() {
+        let prompt = Text::new("Affected versions:").with_help_message("empty if you do not know");
+        form.versions = Some(prompt.prompt().map_err(failure)?);
+    }
+    if form.credit.is_none() {
+        let prompt = Text::new("Name to credit:")
+            .with_default("none")
+            .with_help_message("the maintainers see it; `none` keeps you unnamed");
+        form.credit = Some(prompt.prompt().map_err(failure)?);
+    }
+    Ok(())
+}
+
+/// Several lines, ended by one with a single full stop, or by the end of input.
+fn lines(question: &str, output: &Output) -> Result<String, Failure> {
+    output.note(&format!("{question}\n  (end with a line that holds only a full stop; or stop, and use --edit for your editor)"));
+    let mut text = String::new();
+    for line in io::stdin().lines() {
+        let line =
+            line.map_err(|error| Failure::usage(format!("the terminal cannot be read: {error}")))?;
+        if line.trim_end() == "." {
+            break;
+        }
+        text.push_str(&line);
+        text.push('\n');
+        if text.len() > MAX_REPORT {
+            return Err(
+                Failure::usage("the text is longer than 1 MiB").hint("put it into an attachment")
+            );
+        }
+    }
+    Ok(text)
+}
+
+fn failure(error: InquireError) -> Failure {
+    match error {
+        InquireError::OperationCanceled | InquireError::OperationInterrupted => {
+            interrupt::stopped()
+        }
+        error => Failure::usage(format!("the terminal cannot be used: {error}"))
+            .hint("give the report by flags or --from, with --yes"),
+    }
+}
+
+/// The form in the person's editor. The text is in a folder of their own, in memory where the system has such a place, and gone afterwards.
+fn edit(form: &Form) -> Result<Form, Failure> {
+    let editor = ["VISUAL", "EDITOR"].into_iter().find_map(|name| {
+        std::env::var(name)
+            .ok()
+            .filter(|value| !value.trim().is_empty())
+    });
+    let editor = editor.ok_or_else(|| {
+        Failure::usage("no editor is set")
+            .hint("set EDITOR, for instance EDITOR=nano, or leave out --edit")
+    })?;
+    let folder = PrivateFolder::create()?;
+    let path = folder.0.join("report.md");
+    let mut file = files::NewFile::create(&path)?;
+    file.write(form.to_markdown().as_bytes())?;
+    file.file().flush().map_err(|error| file.failed(&error))?;
+    let mut words = editor.split_whitespace();
+    let program = words.next().expect("it is not empty");
+    let status = Command::new(program).args(words).arg(&path).status();
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(_) => {
+            return Err(
+                Failure::usage(format!("the editor {program} ended with an error"))
+                    .hint("nothing was sealed or sent"),
+            );
+        }
+        Err(error) => {
+            return Err(Failure::usage(format!(
+                "the editor {program} cannot be run: {}",
+                files::reason(&error)
+            ))
+            .hint("set EDITOR to another one"));
+        }
+    }
+    // Editors may write another file under the name; so it is opened anew.
+    let mut text = String::new();
+    fs::File::open(&path)
+        .and_then(|file| file.take(MAX_REPORT as u64).read_to_string(&mut text))
+        .map_err(|error| files::cannot_read(&path, &error))?;
+    Ok(Form::from_markdown(&text))
+}
+
+/// A folder that nobody else can enter, removed with all that an editor leaves in it.
+struct PrivateFolder(PathBuf);
+
+impl PrivateFolder {
+    fn create() -> Result<Self, Failure> {
+        let in_memory = std::env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|path| path.is_dir());
+        let mut random = [0; 8];
+        system::rng().fill_bytes(&mut random);
+        let path = in_memory
+            .unwrap_or_else(std::env::temp_dir)
+            .join(format!("sealdrop-{}", encoding::hex(&random)));
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .create(&path)
+            .map_err(|error| files::cannot_read(&path, &error))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

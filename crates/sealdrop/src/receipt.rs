@@ -1,0 +1,60 @@
+//! The promise that comes back, and what is kept of it.
+
+use sealdrop_client::{Sent, VerifiedBox, system};
+use sealdrop_core::address::Address;
+use sealdrop_core::log::promise::{Promise, PromiseError};
+use sealdrop_core::log::saved::SavedReceipt;
+
+use crate::date;
+use crate::failure::Failure;
+use crate::output::{Output, Style};
+
+/// Believes a promise: signed by the roster's log key, for the bytes sent, for now. docs/protocol.md, "Promise".
+pub(crate) fn verify_promise(sent: &Sent, the_box: &VerifiedBox) -> Result<Promise, Failure> {
+    let roster = the_box.roster();
+    let now = roster.window(system::now());
+    let verified = Promise::verify(&sent.promise, roster.log_key()).and_then(|promise| {
+        promise
+            .check(&sent.digest, sent.size, now)
+            .map(|()| promise)
+    });
+    verified.map_err(|error| {
+        let failure = Failure::refused(format!("the server took the drop, but what it answered is no promise for it: {error}"));
+        match error {
+            PromiseError::BackDated => failure.hint(format!(
+                "if this drop was posted before, check it with the receipt of then; otherwise set this machine's clock (it says {}), \
+                 or tell the project that its server back-dates",
+                date::minute(system::now())
+            )),
+            _ => failure.hint("do not count on it: tell the project, by another way than this server, what it answered"),
+        }
+    })
+}
+
+/// The receipt file of a drop.
+pub(crate) fn saved(address: &Address, sent: &Sent, the_box: &VerifiedBox) -> SavedReceipt {
+    SavedReceipt {
+        address: address.to_string(),
+        promise: sent.promise.clone(),
+        roster: the_box.roster().note().clone(),
+    }
+}
+
+/// The phrase with its warning, shown once.
+pub(crate) fn phrase_text(words: &str, output: &Output) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    let lines: String = words
+        .chunks(6)
+        .map(|line| format!("    {}\n", output.out(Style::Bold, &line.join(" "))))
+        .collect();
+    format!(
+        "Your phrase, shown this once:\n\n{lines}\n\
+         Write it down and keep it from others. It is the only key to this conversation: whoever has it can read the answers and write as\n\
+         you, and without it nobody can, you included. It is stored nowhere and cannot be recovered.\n"
+    )
+}
+
+/// What a window is to people.
+pub(crate) fn due(promise: &Promise, window_length: u64) -> String {
+    date::minute(promise.leaf().window.end(window_length))
+}

@@ -1,0 +1,267 @@
+//! `sealdrop seal`, and what it shares with `submit`: from a form and attachments to something that gives the bytes of a drop.
+
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+
+use rand_core::Rng as _;
+use sealdrop_client::{BoxFile, ClientError, Source, VerifiedBox, system};
+use sealdrop_core::address::Address;
+use sealdrop_core::drop::{FileKey, SealError, Sealed, Sealer};
+use sealdrop_core::log::saved::SavedKey;
+use sealdrop_core::phrase::{Phrase, ReporterKeys};
+use sealdrop_core::report::{Kind, Report, ReportError};
+
+use crate::attachment::Attachment;
+use crate::cli::{ReportArgs, SealArgs};
+use crate::failure::Failure;
+use crate::fields;
+use crate::files::{self, NewFile};
+use crate::form::Form;
+use crate::interrupt::{self, Interrupt};
+use crate::network;
+use crate::output::{Output, bytes};
+use crate::progress::Progress;
+use crate::prompt;
+use crate::receipt;
+use crate::review;
+
+/// The largest saved box: what the client takes from a server.
+const MAX_BOX_FILE: usize = 2 << 20;
+
+pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
+    let address = network::address(&args.address)?;
+    files::expect_new(&args.output)?;
+    args.key.as_deref().map(files::expect_new).transpose()?;
+    let the_box = network::verify_box(read_box(&args.box_file)?, &address, false)?;
+    let draft = Draft::prepare(&args.report, &address, &the_box, output)?;
+    let interrupt = Interrupt::catch();
+    let mut drop_file = NewFile::create(&args.output)?;
+    let key_file = args.key.as_deref().map(NewFile::create).transpose()?;
+    let digest = draft.write(&mut drop_file, &interrupt, output)?;
+    if let Some(mut file) = key_file {
+        file.write(draft.saved_key(digest).to_json().as_bytes())?;
+        file.keep()?;
+    }
+    drop_file.keep()?;
+    let phrase = draft.phrase.words();
+    let text = format!(
+        "Sealed to {} for box {}: {} ({}).\n\n{}\nNext, where there is a network:\n  sealdrop post '{address}' {} --receipt receipt.json\n",
+        review::members_count(the_box.roster()),
+        address.box_key.fingerprint(),
+        args.output.display(),
+        bytes(draft.size()),
+        receipt::phrase_text(&phrase, output),
+        args.output.display(),
+    );
+    let fields = fields! {
+        "box": address.box_key.to_string(),
+        "epoch": the_box.roster().epoch(),
+        "drop": args.output.display().to_string(),
+        "digest": sealdrop_core::encoding::hex(&digest),
+        "size": draft.size(),
+        "key": args.key.as_ref().map(|path| path.display().to_string()),
+        "phrase": phrase.as_str(),
+    };
+    output.result(&text, fields);
+    Ok(())
+}
+
+/// Reads what `sealdrop box -o` saved.
+pub(crate) fn read_box(path: &Path) -> Result<BoxFile, Failure> {
+    BoxFile::parse(&files::read(path, MAX_BOX_FILE)?).map_err(|error| {
+        Failure::usage(format!("{} is {error}", path.display()))
+            .hint("make it where there is a network: sealdrop box ADDRESS -o box.json")
+    })
+}
+
+/// A report that is ready to be sealed.
+pub(crate) struct Draft {
+    pub(crate) phrase: Phrase,
+    keys: ReporterKeys,
+    file_key: FileKey,
+    nonce: [u8; 16],
+    report: Report,
+    attachments: Vec<Attachment>,
+    the_box: VerifiedBox,
+    size: u64,
+}
+
+impl Draft {
+    /// Looks at the attachments, completes the form, shows the review and asks whether to go on.
+    pub(crate) fn prepare(
+        args: &ReportArgs,
+        address: &Address,
+        the_box: &VerifiedBox,
+        output: &Output,
+    ) -> Result<Self, Failure> {
+        let form = Form::from_args(args)?;
+        let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
+        let form = prompt::complete(form, args, output)?;
+        let draft = Self::new(&form, attachments, the_box)?;
+        review::show(
+            &form,
+            &draft.attachments,
+            draft.size,
+            address,
+            the_box,
+            output,
+        );
+        if !args.yes {
+            prompt::confirm("Seal it and go on?")?;
+        }
+        Ok(draft)
+    }
+
+    fn new(
+        form: &Form,
+        attachments: Vec<Attachment>,
+        the_box: &VerifiedBox,
+    ) -> Result<Self, Failure> {
+        let mut rng = system::rng();
+        let roster = the_box.roster();
+        let phrase = Phrase::generate(&mut rng);
+        let keys = phrase.keys(roster.box_key());
+        let mut report = Report::new(Kind::Report, roster, &keys, &mut rng);
+        report.form = form.to_fields();
+        report.attachments = attachments.iter().map(Attachment::listed).collect();
+        let file_key = FileKey::generate(&mut rng);
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        let mut draft = Self {
+            phrase,
+            keys,
+            file_key,
+            nonce,
+            report,
+            attachments,
+            the_box: the_box.clone(),
+            size: 0,
+        };
+        draft.size = draft.sealer()?.len();
+        Ok(draft)
+    }
+
+    /// The length of the drop.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What gives the bytes; the same each time.
+    pub(crate) fn sealer(&self) -> Result<Sealer<'_>, Failure> {
+        let roster = self.the_box.roster();
+        Sealer::new(
+            roster,
+            &self.report,
+            &self.keys.voice,
+            &self.file_key,
+            self.nonce,
+        )
+        .map_err(|error| match error {
+            SealError::TooLarge => {
+                let total: u64 = self.attachments.iter().map(|a| a.size).sum();
+                Failure::refused(format!(
+                    "the attachments ({}) are more than this box takes ({})",
+                    bytes(total),
+                    bytes(roster.max_drop())
+                ))
+                .hint("leave some out, or pack them tighter; nothing was sealed or sent")
+            }
+            SealError::Report(ReportError::TooLong) => {
+                Failure::usage("the text of the report is longer than 1 MiB")
+                    .hint("put the longest part into an attachment")
+            }
+            error => Failure::usage(format!("the report cannot be sealed: {error}")),
+        })
+    }
+
+    /// A source of the bytes, for the client.
+    pub(crate) fn source<'a>(&'a self, sealer: &'a Sealer<'a>) -> DraftSource<'a> {
+        DraftSource {
+            sealer,
+            attachments: &self.attachments,
+        }
+    }
+
+    pub(crate) fn saved_key(&self, digest: [u8; 32]) -> SavedKey {
+        SavedKey {
+            digest,
+            file_key: FileKey::from_bytes(*self.file_key.expose()),
+        }
+    }
+
+    /// Seals into a file; gives the digest.
+    pub(crate) fn write(
+        &self,
+        file: &mut NewFile,
+        interrupt: &Interrupt,
+        output: &Output,
+    ) -> Result<[u8; 32], Failure> {
+        let sealer = self.sealer()?;
+        let progress = Progress::new("sealing", self.size, output);
+        let mut sealed = sealed(&sealer, &self.attachments);
+        let mut piece = vec![0; 1 << 20];
+        let mut written = 0;
+        loop {
+            if interrupt.is_set() {
+                return Err(interrupt::stopped());
+            }
+            let n = sealed.read(&mut piece).map_err(|error| unsealed(&error))?;
+            if n == 0 {
+                break;
+            }
+            file.file()
+                .write_all(&piece[..n])
+                .map_err(|error| file.failed(&error))?;
+            written += n as u64;
+            progress.set(written);
+        }
+        Ok(sealed.digest().expect("it was read to the end"))
+    }
+}
+
+/// An attachment that cannot be read, or is no longer what it was.
+fn unsealed(error: &io::Error) -> Failure {
+    ClientError::Local(io::Error::new(error.kind(), error.to_string())).into_failure()
+}
+
+/// The failures of a client while a drop is being sealed: those of this machine name the file.
+pub(crate) trait IntoFailure {
+    fn into_failure(self) -> Failure;
+}
+
+impl IntoFailure for ClientError {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Local(error) => {
+                Failure::refused(error.to_string()).hint("nothing was left with the server or on this machine; attach a copy that nobody else writes to, and repeat")
+            }
+            Self::Cancelled => interrupt::stopped(),
+            error => error.into(),
+        }
+    }
+}
+
+type OpenAttachment<'a> = Box<dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>> + Send + 'a>;
+
+fn sealed<'a>(
+    sealer: &'a Sealer<'a>,
+    attachments: &'a [Attachment],
+) -> Sealed<'a, OpenAttachment<'a>> {
+    sealer.seal(Box::new(|index: usize| attachments[index].open()) as OpenAttachment<'a>)
+}
+
+/// The bytes of a drop, sealed anew each time they are needed.
+pub(crate) struct DraftSource<'a> {
+    sealer: &'a Sealer<'a>,
+    attachments: &'a [Attachment],
+}
+
+impl Source for DraftSource<'_> {
+    fn size(&self) -> u64 {
+        self.sealer.len()
+    }
+
+    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(sealed(self.sealer, self.attachments)))
+    }
+}
