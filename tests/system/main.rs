@@ -5,6 +5,12 @@
 #[cfg(test)]
 mod cctv;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 mod interop;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
+mod wire;
