@@ -2,5 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod boxes;
 mod drops;
+mod durable;
+mod folder;
+mod limits;
+mod log;
+mod members;
+mod openapi;
+mod program;
+mod requests;
 mod support;
+mod uploads;
+mod verifier;
+mod windows;

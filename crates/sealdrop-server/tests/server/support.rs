@@ -10,7 +10,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use sealdrop_core::drop::{FileKey, header, size};
 use sealdrop_core::encoding::{hex, sha256};
-use sealdrop_core::key::{AccessRole, BoxKey, BoxSecret, LogRole, SecretKey, WitnessRole, device_keys};
+use sealdrop_core::key::{
+    AccessRole, BoxKey, BoxSecret, LogRole, SecretKey, WitnessRole, device_keys,
+};
 use sealdrop_core::log::promise::Promise;
 use sealdrop_core::note::{Note, Vkey};
 use sealdrop_core::recipient::IdentitySeed;
@@ -52,7 +54,9 @@ impl Team {
     pub(crate) fn new(size: usize) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(size as u64);
         let secret = BoxSecret::generate(&mut rng);
-        let members = (0..size).map(|i| TeamMember::new(&format!("member-{i}"), &mut rng)).collect();
+        let members = (0..size)
+            .map(|i| TeamMember::new(&format!("member-{i}"), &mut rng))
+            .collect();
         Self { secret, members }
     }
 
@@ -113,7 +117,9 @@ impl TeamMember {
 
 /// The JSON of `PUT /v1/box`.
 pub(crate) fn publication(roster: &str, policy: &str) -> Vec<u8> {
-    serde_json::json!({ "roster": roster, "policy": policy }).to_string().into_bytes()
+    serde_json::json!({ "roster": roster, "policy": policy })
+        .to_string()
+        .into_bytes()
 }
 
 /// A drop for `members` members with `padded` bytes of plaintext; `seed` makes it differ. Nobody can open it, which a server cannot tell.
@@ -121,8 +127,12 @@ pub(crate) fn drop_of(members: usize, padded: u64, seed: u64) -> Vec<u8> {
     static HEADERS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     let headers = HEADERS.get_or_init(|| {
         let mut rng = ChaCha20Rng::seed_from_u64(99);
-        let recipients: Vec<_> = (0..3).map(|_| IdentitySeed::generate(&mut rng).to_public()).collect();
-        (0..=3).map(|n| header::seal(&FileKey::from_bytes([7; 16]), &recipients[..n])).collect()
+        let recipients: Vec<_> = (0..3)
+            .map(|_| IdentitySeed::generate(&mut rng).to_public())
+            .collect();
+        (0..=3)
+            .map(|n| header::seal(&FileKey::from_bytes([7; 16]), &recipients[..n]))
+            .collect()
     });
     let mut drop = headers[members].clone();
     let start = drop.len();
@@ -193,12 +203,22 @@ pub(crate) struct Running {
 impl World {
     /// A world whose server does not run yet.
     pub(crate) fn still(members: usize) -> Self {
-        let (folder, team, hands) = (tempfile::tempdir().unwrap(), Team::new(members), Hands::at(NOON));
+        let (folder, team, hands) = (
+            tempfile::tempdir().unwrap(),
+            Team::new(members),
+            Hands::at(NOON),
+        );
         let mut config = Config::new(folder.path().join("data"), team.box_key());
         config.listen = "127.0.0.1:0".parse().unwrap();
         config.limits = limits();
         config.clock = hands.clock();
-        Self { folder, team, hands, config, running: None }
+        Self {
+            folder,
+            team,
+            hands,
+            config,
+            running: None,
+        }
     }
 
     /// A world with a running server and a roster of one member.
@@ -227,7 +247,13 @@ impl World {
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        self.running = Some(Running { addr, ops, log, stop, task });
+        self.running = Some(Running {
+            addr,
+            ops,
+            log,
+            stop,
+            task,
+        });
         Ok(())
     }
 
@@ -283,7 +309,8 @@ impl World {
 
     #[track_caller]
     pub(crate) fn promise(&self, reply: &Reply, drop: &[u8]) -> Promise {
-        let promise = Promise::verify(&Note::parse(&reply.body).unwrap(), &self.log_vkey()).unwrap();
+        let promise =
+            Promise::verify(&Note::parse(&reply.body).unwrap(), &self.log_vkey()).unwrap();
         assert_eq!(promise.leaf().digest, sha256(drop));
         assert_eq!(promise.leaf().size, drop.len() as u64);
         promise
@@ -294,8 +321,16 @@ impl World {
         self.signed_by(&self.team.members[0], method, path, body)
     }
 
-    pub(crate) fn signed_by(&self, member: &TeamMember, method: &str, path: &str, body: &[u8]) -> String {
-        self.request(method, path, body).sign(&member.device, &member.access).unwrap()
+    pub(crate) fn signed_by(
+        &self,
+        member: &TeamMember,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> String {
+        self.request(method, path, body)
+            .sign(&member.device, &member.access)
+            .unwrap()
     }
 
     pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> Request {
@@ -325,17 +360,33 @@ impl World {
 
     /// The digests and sizes listed for a window.
     pub(crate) async fn listed(&self, window: u64) -> Vec<(String, u64)> {
-        let reply = self.member("GET", &format!("/v1/windows/{window}/drops"), b"").await;
+        let reply = self
+            .member("GET", &format!("/v1/windows/{window}/drops"), b"")
+            .await;
         assert_eq!(reply.status, 200, "{reply:?}");
         let drops = &reply.json()["drops"];
-        drops.as_array().unwrap().iter().map(|d| (d["digest"].as_str().unwrap().to_owned(), d["size"].as_u64().unwrap())).collect()
+        drops
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| {
+                (
+                    d["digest"].as_str().unwrap().to_owned(),
+                    d["size"].as_u64().unwrap(),
+                )
+            })
+            .collect()
     }
 
     /// Moves the clock to the next window, and waits for the checkpoint of the one that ended.
     pub(crate) async fn next_window(&self) -> u64 {
         let before = self.get("/log/checkpoint").await.text();
-        self.hands.set((self.hands.now() / LENGTH + 1) * LENGTH + 10);
-        until("the window to close", async || self.get("/log/checkpoint").await.text() != before).await;
+        self.hands
+            .set((self.hands.now() / LENGTH + 1) * LENGTH + 10);
+        until("the window to close", async || {
+            self.get("/log/checkpoint").await.text() != before
+        })
+        .await;
         self.hands.now() / LENGTH
     }
 
@@ -365,7 +416,10 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn text(&self) -> String {
@@ -382,8 +436,15 @@ impl Reply {
         let head = std::str::from_utf8(&bytes[..split]).ok()?;
         let mut lines = head.split("\r\n");
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect();
-        Some(Self { status, headers, body: bytes[split + 4..].to_vec() })
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(n, v)| (n.to_lowercase(), v.to_owned()))
+            .collect();
+        Some(Self {
+            status,
+            headers,
+            body: bytes[split + 4..].to_vec(),
+        })
     }
 }
 
@@ -395,7 +456,12 @@ impl std::fmt::Debug for Reply {
 }
 
 /// The head of a request with a body of `len` bytes, which is not announced if `len` is `None`.
-pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)], len: Option<usize>) -> String {
+pub(crate) fn head(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    len: Option<usize>,
+) -> String {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: drop.example.org\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
@@ -406,7 +472,13 @@ pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)], len: Opti
     head + "\r\n"
 }
 
-pub(crate) async fn send(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub(crate) async fn send(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Reply {
     let has_body = !matches!(method, "GET" | "HEAD" | "DELETE");
     let mut bytes = head(method, path, headers, has_body.then_some(body.len())).into_bytes();
     bytes.extend_from_slice(body);
@@ -423,8 +495,11 @@ pub(crate) async fn send_raw(addr: SocketAddr, bytes: &[u8]) -> Reply {
 
 pub(crate) async fn answer(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.expect("an answer in time");
-    Reply::parse(&bytes).unwrap_or_else(|| panic!("no answer: {read:?}, {:?}", String::from_utf8_lossy(&bytes)))
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes))
+        .await
+        .expect("an answer in time");
+    Reply::parse(&bytes)
+        .unwrap_or_else(|| panic!("no answer: {read:?}, {:?}", String::from_utf8_lossy(&bytes)))
 }
 
 /// All files below a folder, as paths relative to it.
@@ -455,4 +530,17 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// Leaves a drop with a server that may die at any moment.
+pub(crate) async fn try_send(addr: SocketAddr, drop: &[u8]) -> Option<Reply> {
+    let mut stream = TcpStream::connect(addr).await.ok()?;
+    stream
+        .write_all(head("POST", "/v1/drops", &[], Some(drop.len())).as_bytes())
+        .await
+        .ok()?;
+    stream.write_all(drop).await.ok()?;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    Reply::parse(&bytes)
 }

@@ -1,0 +1,201 @@
+//! The data folder: whose it is, what it shows, and when it is refused. docs/protocol.md, "Windows".
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn the_data_folder_is_the_owners_alone() {
+    let mut world = World::new().await;
+    world.leave(&small(1)).await;
+    world.leave(&large(2)).await;
+    world.next_window().await;
+    world.leave(&small(3)).await;
+    let begun = send(
+        world.addr(),
+        "POST",
+        "/v1/uploads",
+        &[("Upload-Length", "67195"), ("Upload-Complete", "?0")],
+        b"",
+    )
+    .await;
+    assert_eq!(begun.status, 201);
+    assert_eq!(world.listed(FIRST).await.len(), 2);
+    let mut paths = files(&world.data());
+    paths.push(world.data());
+    assert!(paths.len() > 12, "{paths:?}");
+    for path in paths {
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            mode,
+            if path.is_dir() { 0o700 } else { 0o600 },
+            "{}",
+            path.display()
+        );
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_at_rest_is_finer_than_a_window_file_times_included() {
+    let mut world = World::new().await;
+    world.leave(&small(1)).await;
+    world.leave(&large(2)).await;
+    assert_eq!(world.listed(FIRST).await.len(), 2);
+    assert!(world.fetch(FIRST, &small(1)).await.body == small(1));
+    let coarse = |window: u64| {
+        let mut paths = files(&world.data());
+        paths.push(world.data());
+        paths.iter().all(|path| {
+            let times = fs::metadata(path).unwrap();
+            let at = |time: i64, nanos: i64| {
+                nanos == 0 && time as u64 % LENGTH == 0 && time as u64 / LENGTH <= window
+            };
+            at(times.mtime(), times.mtime_nsec()) && at(times.atime(), times.atime_nsec())
+        })
+    };
+    until("all files to be stamped", async || coarse(FIRST)).await;
+    // Reading leaves no trace of when.
+    assert!(world.fetch(FIRST, &large(2)).await.body == large(2));
+    let pack = fs::metadata(world.pack(FIRST)).unwrap();
+    assert_eq!(
+        (pack.mtime() as u64, pack.atime() as u64),
+        (FIRST * LENGTH, FIRST * LENGTH)
+    );
+    // The one time that cannot be set moves whether or not anything happens.
+    let changed = || {
+        fs::metadata(world.pack(FIRST))
+            .map(|pack| (pack.ctime(), pack.ctime_nsec()))
+            .unwrap()
+    };
+    let before = changed();
+    until("the heartbeat", async || changed() != before).await;
+    let now = world.next_window().await;
+    world.leave(&small(3)).await;
+    until("all files to be stamped", async || coarse(now)).await;
+    world.stop().await;
+    assert!({
+        let mut paths = files(&world.data());
+        paths.push(world.data());
+        paths
+            .iter()
+            .all(|path| fs::metadata(path).unwrap().mtime() as u64 % LENGTH == 0)
+    });
+}
+
+#[tokio::test]
+async fn nothing_at_rest_says_when_within_its_window_a_drop_came() {
+    // Two servers, the same drop, at the beginning and at the end of the window.
+    let (early, late) = (World::new().await, World::new().await);
+    late.hands.set(NOON + 2_000);
+    early.leave(&small(1)).await;
+    late.leave(&small(1)).await;
+    let pack = |world: &World| fs::read(world.pack(FIRST)).unwrap();
+    let body = |pack: &[u8]| pack[pack.len() - small(1).len() - 180..].to_vec();
+    assert!(body(&pack(&early)) == body(&pack(&late)));
+    for world in [&early, &late] {
+        let moments = [NOON.to_string(), (NOON + 2_000).to_string()];
+        for path in files(&world.data())
+            .into_iter()
+            .filter(|path| path.is_file())
+        {
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            assert!(
+                !moments.iter().any(|moment| text.contains(moment)),
+                "{}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn folders_that_cannot_be_used_are_refused_with_what_to_do_and_stay_as_they_are() {
+    let mut world = World::new().await;
+    let running = world.config.clone();
+    let refusal = async |config: &sealdrop_server::Config| match sealdrop_server::Server::bind(
+        config.clone(),
+    )
+    .await
+    {
+        Ok(_) => panic!("it started"),
+        Err(error) => error.to_string(),
+    };
+    assert!(
+        refusal(&running)
+            .await
+            .contains("in use by another sealdrop-server")
+    );
+    world.stop().await;
+
+    let data = world.data();
+    let mut other = running.clone();
+    other.box_key = Team::new(2).box_key();
+    assert!(
+        refusal(&other)
+            .await
+            .contains(&format!("Start with --box {}", running.box_key))
+    );
+
+    fs::write(data.join("VERSION"), "2\n").unwrap();
+    let before = fs::read(data.join("index.db")).unwrap();
+    assert!(
+        refusal(&running)
+            .await
+            .contains("newer sealdrop-server (layout 2")
+    );
+    assert_eq!(fs::read(data.join("index.db")).unwrap(), before);
+    fs::write(data.join("VERSION"), "1\n").unwrap();
+
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o750)).unwrap();
+    assert!(
+        refusal(&running)
+            .await
+            .contains("can be read by others (mode 750)")
+    );
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let key = fs::read(data.join("log.key")).unwrap();
+    fs::remove_file(data.join("log.key")).unwrap();
+    assert!(refusal(&running).await.contains("is not a log key"));
+    assert!(
+        !data.join("log.key").exists(),
+        "a log is never silently begun anew"
+    );
+    fs::write(data.join("log.key"), &key).unwrap();
+
+    let mut foreign = running.clone();
+    foreign.data = world.folder.path().join("foreign");
+    fs::create_dir(&foreign.data).unwrap();
+    fs::set_permissions(&foreign.data, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(foreign.data.join("thesis.tex"), "x").unwrap();
+    assert!(
+        refusal(&foreign)
+            .await
+            .contains("not a folder of sealdrop-server")
+    );
+    foreign.data = foreign.data.join("thesis.tex");
+    assert!(refusal(&foreign).await.contains("is not a folder"));
+
+    world.start().await;
+    let mut taken = running.clone();
+    taken.data = world.folder.path().join("another");
+    taken.listen = world.addr();
+    assert!(
+        refusal(&taken)
+            .await
+            .contains("Stop the program that uses this port")
+    );
+    assert!(!taken.data.exists());
+}
+
+#[tokio::test]
+async fn the_log_key_is_made_once() {
+    let mut world = World::still(1);
+    world.start().await;
+    let log = world.log().to_owned();
+    world.restart().await;
+    assert_eq!(world.log(), log);
+    assert!(log.starts_with(&format!("{}/log-", world.team.box_key())));
+}

@@ -1,0 +1,222 @@
+//! Limits, each with its refusal. docs/protocol.md, "Limits".
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn stranger_sends_a_10_gib_body_and_is_refused_before_it_is_read() {
+    let world = World::new().await;
+    let announce = async |method: &str, path: &str, len: &str| {
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n");
+        send_raw(world.addr(), request.as_bytes()).await.status
+    };
+    assert_eq!(announce("POST", "/v1/drops", "10737418240").await, 413);
+    assert_eq!(
+        announce("POST", "/v1/drops", &(MAX_DROP + 1).to_string()).await,
+        413
+    );
+    assert_eq!(announce("PUT", "/v1/box", "1048577").await, 413);
+    assert_eq!(announce("POST", "/log/cosign", "1048577").await, 413);
+    assert_eq!(announce("POST", "/v1/uploads", "1048577").await, 413);
+    assert_eq!(announce("POST", "/nothing", "1048577").await, 413);
+    assert_eq!(announce("POST", "/v1/drops", "-1").await, 400);
+    assert_eq!(
+        announce("POST", "/v1/drops", "18446744073709551616").await,
+        400
+    );
+    let chunked = "POST /v1/drops HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    assert_eq!(send_raw(world.addr(), chunked.as_bytes()).await.status, 411);
+    assert_eq!(
+        send_raw(
+            world.addr(),
+            head("POST", "/v1/drops", &[], None).as_bytes()
+        )
+        .await
+        .status,
+        411
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_while_it_still_sends_gets_to_read_why() {
+    let world = World::new().await;
+    // Larger than the buffers on the way, so that the server answers before the client is done.
+    let body = vec![0; 30 << 20];
+    assert_eq!(world.post("/v1/drops", &body).await.status, 413);
+}
+
+#[tokio::test]
+async fn stranger_sends_a_million_headers() {
+    let world = World::new().await;
+    let with = |count: usize| {
+        let headers: Vec<_> = (0..count)
+            .map(|i| (format!("X-{i}"), "v".to_owned()))
+            .collect();
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        head("GET", "/v1/box", &headers, None)
+    };
+    assert_eq!(
+        send_raw(world.addr(), with(31).as_bytes()).await.status,
+        200
+    );
+    assert_eq!(
+        send_raw(world.addr(), with(32).as_bytes()).await.status,
+        431
+    );
+    assert_eq!(
+        send_raw(world.addr(), with(1_000_000).as_bytes())
+            .await
+            .status,
+        431
+    );
+    let long = |len: usize| head("GET", "/v1/box", &[("X-Long", &"x".repeat(len))], None);
+    assert_eq!(
+        send_raw(world.addr(), long(16_000).as_bytes()).await.status,
+        200
+    );
+    assert_eq!(
+        send_raw(world.addr(), long(17_000).as_bytes()).await.status,
+        431
+    );
+    assert_eq!(
+        send_raw(world.addr(), b"NOT HTTP\r\n\r\n").await.status,
+        400
+    );
+    assert_eq!(world.get("/v1/box").await.status, 200);
+}
+
+#[tokio::test]
+async fn stranger_sends_a_slow_body_or_a_slow_head() {
+    let world = World::with(1, |config| {
+        config.limits.head_time = Duration::from_millis(200);
+        config.limits.idle_time = Duration::from_millis(300);
+        config.limits.rate_time = Duration::from_secs(1);
+    })
+    .await;
+    // No head, and half of one.
+    for part in [&b""[..], b"GET /v1/box HTTP/1.1\r\nHost"] {
+        let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+        stream.write_all(part).await.unwrap();
+        assert_eq!(answer(&mut stream).await.status, 408);
+    }
+    // A body that stops.
+    let drop = small(1);
+    let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+    stream
+        .write_all(head("POST", "/v1/drops", &[], Some(drop.len())).as_bytes())
+        .await
+        .unwrap();
+    stream.write_all(&drop[..1_000]).await.unwrap();
+    assert_eq!(answer(&mut stream).await.status, 408);
+    // A body that trickles: never still for long, and under 1,024 bytes in each second.
+    let stream = TcpStream::connect(world.addr()).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    write
+        .write_all(head("POST", "/v1/drops", &[], Some(drop.len())).as_bytes())
+        .await
+        .unwrap();
+    let trickle = tokio::spawn(async move {
+        for byte in drop {
+            if write.write_all(&[byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), read.read_to_end(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        answer.starts_with(b"HTTP/1.1 408 "),
+        "{:?}",
+        String::from_utf8_lossy(&answer)
+    );
+    trickle.abort();
+    world.leave(&small(2)).await;
+}
+
+#[tokio::test]
+async fn too_many_uploads_at_a_time_are_told_to_come_again() {
+    let world = World::with(1, |config| config.limits.max_uploads = 2).await;
+    let drop = large(1);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+        stream
+            .write_all(head("POST", "/v1/drops", &[], Some(drop.len())).as_bytes())
+            .await
+            .unwrap();
+        stream.write_all(&drop[..10]).await.unwrap();
+        open.push(stream);
+    }
+    until("the places to be taken", async || {
+        let reply = world.post("/v1/drops", &small(2)).await;
+        assert!(reply.status == 201 || reply.header("retry-after").is_some());
+        reply.status == 503
+    })
+    .await;
+    assert_eq!(
+        world.get("/v1/box").await.status,
+        200,
+        "reading needs no place"
+    );
+    std::mem::drop(open);
+    until("a place", async || {
+        world.post("/v1/drops", &small(3)).await.status == 201
+    })
+    .await;
+    // So are uploads that were begun and left lying.
+    let begin = async || {
+        send(
+            world.addr(),
+            "POST",
+            "/v1/uploads",
+            &[("Upload-Length", "67195"), ("Upload-Complete", "?0")],
+            b"",
+        )
+        .await
+        .status
+    };
+    for _ in 0..32 {
+        assert_eq!(begin().await, 201);
+    }
+    assert_eq!(begin().await, 503);
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_is_under_way_end() {
+    let mut world = World::new().await;
+    let drop = small(1);
+    let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+    stream
+        .write_all(head("POST", "/v1/drops", &[], Some(drop.len())).as_bytes())
+        .await
+        .unwrap();
+    stream.write_all(&drop[..1_000]).await.unwrap();
+    // One that never says a word is not waited for.
+    let silent = TcpStream::connect(world.addr()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let vkey = world.log().to_owned();
+    let stopping = async { world.stop().await };
+    let sending = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(&drop[1_000..]).await.unwrap();
+        answer(&mut stream).await
+    };
+    let ((), reply) = tokio::join!(stopping, sending);
+    assert_eq!(reply.status, 201);
+    std::mem::drop(silent);
+    world.start().await;
+    assert_eq!(world.log(), vkey);
+    assert!(world.fetch(FIRST, &drop).await.body == drop);
+}
