@@ -204,7 +204,11 @@ impl Http {
                 reason: tls.to_string(),
             };
         }
+        // The standard library has no kind for this one.
+        let is_lookup = error.to_string().starts_with("failed to lookup address information");
         match (error.kind(), proxy) {
+            (_, None) if is_lookup => ClientError::Name { host },
+            (_, Some(proxy)) if is_lookup => ClientError::ProxyDown { proxy },
             (io::ErrorKind::ConnectionRefused, None) => ClientError::Refused { host },
             (io::ErrorKind::ConnectionRefused, Some(proxy)) => ClientError::ProxyDown { proxy },
             // The proxy's own refusals come as these, with its reason as text.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sealdrop_core::log::checkpoint::{Checkpoint, CheckpointError};
+use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::cosignature;
 use sealdrop_core::log::leaf::Leaf;
 use sealdrop_core::log::proof::{Proven, Receipt, ReceiptError};
@@ -31,8 +31,8 @@ pub enum LookupError {
     /// The newest checkpoint is not signed by the log key of the roster.
     #[error("the server's checkpoint is not signed by the log that made the promise")]
     AnotherLog,
-    /// Two checkpoints, both signed by the log key, that are not one tree's. They are the evidence.
-    #[error("the log has two histories: two checkpoints signed by its key contradict each other")]
+    /// Two checkpoints, both signed by the log key, that are not one tree's, or the newest is smaller than one seen before. They are the evidence.
+    #[error("the log was forked or rolled back: two checkpoints signed by its key contradict each other")]
     Fork {
         /// One of them.
         one: Box<Note>,
@@ -60,31 +60,24 @@ impl Client {
         roster: &Roster,
         known: &[Note],
     ) -> Result<Option<Found>, LookupError> {
-        let newest = self.checkpoint()?;
+        // In this order: an honest server's newest checkpoint is never behind one that it listed before.
         let cosigned = self.cosigned()?;
-        let mut checkpoints = Vec::new();
-        for note in std::iter::once(&newest).chain(&cosigned).chain(known) {
-            match Checkpoint::verify(note, roster.log_key()) {
-                Ok(checkpoint) => checkpoints.push((checkpoint, note)),
-                Err(CheckpointError::LogSignature | CheckpointError::Malformed)
-                    if note != &newest =>
-                {
-                    // Cosigned checkpoints of a log that came before this one prove nothing about it.
-                }
-                Err(_) => return Err(LookupError::AnotherLog),
-            }
+        let newest_note = self.checkpoint()?;
+        let newest = Checkpoint::verify(&newest_note, roster.log_key()).map_err(|_| LookupError::AnotherLog)?;
+        // Checkpoints of a log that came before this one prove nothing about it.
+        let ours = |note| Some((Checkpoint::verify(note, roster.log_key()).ok()?, note));
+        let mut checkpoints: Vec<_> = cosigned.iter().chain(known).filter_map(ours).collect();
+        let contradiction = |one: &Note| LookupError::Fork { one: Box::new(one.clone()), other: Box::new(newest_note.clone()) };
+        let is_behind = |(checkpoint, _): &&(Checkpoint, &Note)| {
+            checkpoint.size > newest.size || (checkpoint.size == newest.size && checkpoint.root != newest.root)
+        };
+        if let Some((_, note)) = checkpoints.iter().find(is_behind) {
+            return Err(contradiction(note));
         }
-        let (largest, largest_note) = checkpoints
-            .iter()
-            .max_by_key(|(checkpoint, _)| checkpoint.size)
-            .expect("the newest is among them");
-        let leaves = self.leaf_hashes(largest)?;
-        let largest_note: &Note = largest_note;
-        if let Some(other) = contradicting(&leaves, &checkpoints) {
-            return Err(LookupError::Fork {
-                one: Box::new(other.clone()),
-                other: Box::new(largest_note.clone()),
-            });
+        let leaves = self.leaf_hashes(&newest)?;
+        checkpoints.push((newest, &newest_note));
+        if let Some(note) = contradicting(&leaves, &checkpoints) {
+            return Err(contradiction(note));
         }
         let hash = leaf.hash();
         let Some(index) = leaves.iter().position(|other| *other == hash) else {

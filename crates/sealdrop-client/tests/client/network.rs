@@ -1,0 +1,210 @@
+//! What an observer of the connection sees, and where connections go.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use sealdrop_client::{Client, ClientError, OnFailure, Options, Proxy};
+
+use crate::support::{LyingServer, Socks};
+use crate::{Bytes, client, options};
+
+/// A whole session: each operation once.
+fn every_operation(client: &Client, server: &LyingServer) {
+    let keys = server.keys();
+    let _ = client.fetch_box_unverified();
+    let _ = client.checkpoint();
+    let _ = client.cosigned();
+    client
+        .send(&mut Bytes::new(1000), None, OnFailure::Keep, &mut |_| {})
+        .unwrap();
+    client
+        .send(&mut Bytes::new(9 << 20), None, OnFailure::Keep, &mut |_| {})
+        .unwrap();
+    client.forget(&sealdrop_client::UploadId::parse(&"0".repeat(32)).unwrap());
+    let name = keys.members[0].device();
+    let _ = client.member(&name, &keys.members[0].access).windows();
+}
+
+#[test]
+fn requests_have_the_headers_of_the_protocol_and_no_other() {
+    let server = LyingServer::start();
+    every_operation(&client(&server), &server);
+    let allowed = BTreeSet::from([
+        "host",
+        "content-length",
+        "content-type",
+        "upload-length",
+        "upload-offset",
+        "upload-complete",
+        "sealdrop-request",
+    ]);
+    for request in &server.state().requests {
+        let sent: BTreeSet<String> = request
+            .headers
+            .iter()
+            .map(|(name, _)| name.to_lowercase())
+            .collect();
+        let other: Vec<_> = sent
+            .iter()
+            .filter(|name| !allowed.contains(name.as_str()))
+            .collect();
+        assert!(
+            other.is_empty(),
+            "{} {} sends {other:?}",
+            request.method,
+            request.path
+        );
+        assert_eq!(sent.contains("content-type"), request.method == "PATCH");
+        assert_eq!(
+            sent.contains("content-length"),
+            matches!(request.method.as_str(), "POST" | "PATCH")
+        );
+    }
+}
+
+#[test]
+fn every_operation_runs_on_a_fresh_connection() {
+    let server = LyingServer::start();
+    every_operation(&client(&server), &server);
+    let state = server.state();
+    let used: BTreeSet<usize> = state
+        .requests
+        .iter()
+        .map(|request| request.connection)
+        .collect();
+    assert_eq!(used.len(), state.requests.len());
+}
+
+#[test]
+fn reporter_on_dns_outside_tor_is_impossible() {
+    let onion = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrstuvwx.onion";
+    let server = LyingServer::with_origin(&format!("http://{onion}"));
+    let socks = Socks::to(server.port());
+    let proxy = Proxy::parse(&format!("socks5h://{}", socks.port)).unwrap();
+    let options = Options {
+        proxy: Some(proxy),
+        ..options()
+    };
+    let client = Client::new(&server.address.origin, options).unwrap();
+    every_operation(&client, &server);
+    let asked = socks.asked();
+    assert!(asked.len() >= 7);
+    for asked in &asked {
+        assert_eq!(
+            (asked.address_type, asked.host.as_slice()),
+            (3, onion.as_bytes()),
+            "the name goes to the proxy as it is"
+        );
+    }
+    let credentials: BTreeSet<_> = asked
+        .iter()
+        .map(|asked| (asked.user.clone(), asked.password.clone()))
+        .collect();
+    assert_eq!(
+        credentials.len(),
+        asked.len(),
+        "each operation has a circuit of its own"
+    );
+}
+
+#[test]
+fn a_proxy_with_credentials_gets_them() {
+    let server = LyingServer::start();
+    let socks = Socks::to(server.port());
+    let proxy = Proxy::parse(&format!("socks5h://ada:secret@{}", socks.port)).unwrap();
+    let client = Client::new(
+        &server.address.origin,
+        Options {
+            proxy: Some(proxy),
+            ..options()
+        },
+    )
+    .unwrap();
+    client.checkpoint().unwrap();
+    let asked = &socks.asked()[0];
+    assert_eq!(
+        (asked.user.as_slice(), asked.password.as_slice()),
+        (b"ada".as_slice(), b"secret".as_slice())
+    );
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_not_used() {
+    // ureq would take one from ALL_PROXY; a stranger's environment must not decide where a report goes.
+    // Setting a variable in a test is not safe, so this holds the setting: without a proxy of its own the client has none.
+    let server = LyingServer::start();
+    client(&server).checkpoint().unwrap();
+    assert_eq!(server.state().connections, 1);
+}
+
+#[test]
+fn an_onion_service_without_a_proxy_is_refused() {
+    let server = LyingServer::with_origin("http://abcdef.onion");
+    assert!(matches!(
+        Client::new(&server.address.origin, options()),
+        Err(ClientError::OnionWithoutProxy)
+    ));
+}
+
+#[test]
+fn nobody_there_is_said_plainly() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let client = Client::new(&format!("http://{free}").parse().unwrap(), options()).unwrap();
+    assert!(matches!(
+        client.checkpoint(),
+        Err(ClientError::Refused { .. })
+    ));
+
+    let proxied = Options {
+        proxy: Some(Proxy::parse(&format!("socks5h://{free}")).unwrap()),
+        ..options()
+    };
+    let client = Client::new(&"http://abcdef.onion".parse().unwrap(), proxied).unwrap();
+    assert!(matches!(
+        client.checkpoint(),
+        Err(ClientError::ProxyDown { .. })
+    ));
+
+    let client = Client::new(
+        &"https://does-not-exist.invalid".parse().unwrap(),
+        options(),
+    )
+    .unwrap();
+    assert!(matches!(client.checkpoint(), Err(ClientError::Name { .. })));
+}
+
+#[test]
+fn a_server_without_tls_is_not_spoken_to() {
+    let server = LyingServer::start();
+    let https = format!("https://{}", server.port()).parse().unwrap();
+    let result = Client::new(&https, options()).unwrap().checkpoint();
+    assert!(
+        matches!(
+            result,
+            Err(ClientError::Tls { .. } | ClientError::Lost { .. })
+        ),
+        "{result:?}"
+    );
+    assert!(server.state().requests.is_empty());
+}
+
+#[test]
+fn a_silent_server_does_not_hold_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let impatient = Options {
+        idle: Duration::from_millis(50),
+        ..options()
+    };
+    let result = Client::new(&origin, impatient).unwrap().checkpoint();
+    assert!(
+        matches!(result, Err(ClientError::Timeout { .. })),
+        "{result:?}"
+    );
+}
