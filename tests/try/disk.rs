@@ -35,7 +35,7 @@ pub(crate) fn show(data: &Path, drop: &[u8], known: &[&[u8]]) -> Result<()> {
         "{hits} parts of the report are on the server's disk in the clear"
     );
     println!(
-        "    Looked for the title, the description, the attachment's name and its bytes in all {} files, {bytes} bytes: none.",
+        "    Looked for title, description, steps, the attachment's name and its bytes in all {} files, {bytes} bytes: none is there.",
         files.len()
     );
     Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::words;
 
@@ -34,12 +34,12 @@ impl Stage {
     }
 
     /// The reporter's program.
-    pub(crate) fn reporter(&self, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn reporter(&self, arguments: &[&str]) -> Result<String> {
         self.show("sealdrop", arguments)
     }
 
     /// The maintainer's program.
-    pub(crate) fn desk(&self, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn desk(&self, arguments: &[&str]) -> Result<String> {
         self.show("sealdrop-desk", &desk(arguments))
     }
 
@@ -52,21 +52,15 @@ impl Stage {
         serde_json::from_str(&output).with_context(|| format!("not JSON: {output}"))
     }
 
-    /// Runs a program, shows the command and what it printed.
-    fn show(&self, program: &str, arguments: &[&str]) -> Result<()> {
+    /// Runs a program, shows the command and what it printed, and gives what it answered.
+    fn show(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let mut command = self.command(program, arguments);
         println!("$ {}", words(&command));
         let output = command.output().context("cannot start it")?;
-        print!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        println!();
-        if !output.status.success() {
-            bail!("that failed: {}", output.status);
-        }
-        Ok(())
+        let answer = String::from_utf8_lossy(&output.stdout);
+        println!("{}{answer}", String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "that failed: {}", output.status);
+        Ok(answer.into_owned())
     }
 
     /// Runs a program and gives what it printed.
