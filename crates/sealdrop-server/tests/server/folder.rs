@@ -52,7 +52,9 @@ async fn nothing_at_rest_is_finer_than_a_window_file_times_included() {
             let at = |time: i64, nanos: i64| {
                 nanos == 0 && time as u64 % LENGTH == 0 && time as u64 / LENGTH <= window
             };
-            at(times.mtime(), times.mtime_nsec()) && at(times.atime(), times.atime_nsec())
+            // The test itself reads the folders, which moves their access times.
+            let read = path.is_dir() || at(times.atime(), times.atime_nsec());
+            at(times.mtime(), times.mtime_nsec()) && read
         })
     };
     until("all files to be stamped", async || coarse(FIRST)).await;

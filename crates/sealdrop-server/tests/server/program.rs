@@ -141,6 +141,8 @@ fn mistakes_are_told_in_one_sentence_with_what_to_do() {
     let data = folder.path().join("data");
     let (data, box_key) = (data.to_str().unwrap(), Team::new(1).box_key().to_string());
     let foreign = folder.path().to_str().unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(folder.path(), private).unwrap();
     std::fs::write(folder.path().join("bad.toml"), "listen = 5\n").unwrap();
     std::fs::write(folder.path().join("file"), "x").unwrap();
     let (bad, file) = (folder.path().join("bad.toml"), folder.path().join("file"));
