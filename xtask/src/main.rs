@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 mod fuzz;
 mod step;
@@ -18,6 +18,8 @@ Usage: cargo xtask <command>
   tools                only fetch what the tests need: Debian and npm parts, Go age, cargo-deny
   fuzz [--seconds N] [TARGET…]
                        fuzz each parser of remote bytes for N seconds (default 60); needs a nightly toolchain
+  soak [--rounds N]    the crash test, 200 rounds: kill -9 at random moments, then audit
+  bench [PART…]        what it costs, beside others; `bench help` names the parts
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
         ["test"] => test::all(false),
         ["test", "--strict"] => test::all(true),
         ["tools"] => test::tools_only(),
+        ["soak", rest @ ..] => soak(rest),
+        ["bench", rest @ ..] => bench(rest),
         ["fuzz", rest @ ..] => fuzz::run_targets(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -48,21 +52,47 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds the programs and hands over to `tests/try`, which shows them at work.
+/// The programs, for `cargo build`.
+const PROGRAMS: &str = "-p sealdrop -p sealdrop-server -p sealdrop-desk";
+
+/// Hands over to `tests/try`, which shows the programs at work.
 fn try_it(arguments: &[&str]) -> Result<bool> {
     println!("Building; the first time this takes some minutes.");
-    let mut build = step::cargo(
-        "build --locked --bins -p sealdrop -p sealdrop-server -p sealdrop-desk -p sealdrop-tests",
-    );
-    if !build.status().context("cannot run cargo")?.success() {
-        return Ok(false);
-    }
+    let build = format!("build --locked --bins {PROGRAMS} -p sealdrop-tests");
     let mut story = Command::new(target().join("debug/sealdrop-try"));
-    story.args(arguments).env("SEALDROP_TEST_BUILT", "1");
-    Ok(story
-        .status()
-        .context("cannot run what was built")?
-        .success())
+    story.args(arguments).env(test::BUILT, "1");
+    Ok(succeeds(&mut step::cargo(&build))? && succeeds(&mut story)?)
+}
+
+/// Many rounds of the crash test: the server is killed at random moments, and audited.
+fn soak(arguments: &[&str]) -> Result<bool> {
+    let rounds: u32 = match arguments {
+        [] => 200,
+        ["--rounds", rounds] => rounds.parse().context("--rounds takes a number")?,
+        _ => bail!("Usage: cargo xtask soak [--rounds N]"),
+    };
+    let build = format!("build --locked --bins {PROGRAMS}");
+    let mut test =
+        step::cargo("test --locked -p sealdrop-tests --test system -- --nocapture crash::");
+    test.env(test::BUILT, "1")
+        .env("SEALDROP_CRASH_ROUNDS", rounds.to_string());
+    Ok(succeeds(&mut step::cargo(&build))? && succeeds(&mut test)?)
+}
+
+/// Hands over to `benches`, with everything built as it is released.
+fn bench(arguments: &[&str]) -> Result<bool> {
+    let build = format!("build --locked --release --bins {PROGRAMS} -p sealdrop-bench");
+    let mut bench = Command::new(target().join("release/sealdrop-bench"));
+    bench.args(arguments);
+    Ok(succeeds(&mut step::cargo(&build))? && succeeds(&mut bench)?)
+}
+
+/// Runs a command whose output is for the one who typed.
+fn succeeds(command: &mut Command) -> Result<bool> {
+    let status = command.status();
+    let status =
+        status.with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    Ok(status.success())
 }
 
 /// The root of the repository.

@@ -11,6 +11,9 @@ use crate::{fuzz, tools};
 /// Tests say here what they could not do. `tests/lib.rs` writes it.
 const SKIPS: &str = "SEALDROP_TEST_SKIPS";
 
+/// Tells the tests that the programs are built: to look for newer ones, each would wait for cargo's lock in turn.
+pub(crate) const BUILT: &str = "SEALDROP_TEST_BUILT";
+
 /// Runs it all; true if nothing failed and, with `strict`, nothing was skipped.
 pub(crate) fn all(strict: bool) -> Result<bool> {
     let skips = crate::target().join("xtask/skips");
@@ -46,8 +49,7 @@ pub(crate) fn all(strict: bool) -> Result<bool> {
         } else {
             cargo("test --locked --workspace --all-targets --no-fail-fast")
         };
-        // The programs are built above; tests that looked for newer ones would wait for cargo's lock in turn.
-        tests.env(SKIPS, &skips).env("SEALDROP_TEST_BUILT", "1");
+        tests.env(SKIPS, &skips).env(BUILT, "1");
         steps.step("tests", || counts.step("tests", &mut tests));
     }
 
