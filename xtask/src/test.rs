@@ -26,8 +26,11 @@ pub(crate) fn all(strict: bool) -> Result<bool> {
     steps.step("cargo-deny", || deny("bans licenses sources"));
     steps.step("advisories", advisories);
     steps.step("formatting", || {
-        quiet("fmt", "fmt --all --check")?;
-        quiet("fmt-fuzz", "fmt --manifest-path fuzz/Cargo.toml --check")
+        quiet("fmt", "fmt --all --check -- -l --color never")?;
+        quiet(
+            "fmt-fuzz",
+            "fmt --manifest-path fuzz/Cargo.toml --check -- -l --color never",
+        )
     });
     let built = steps.step("build", || {
         quiet("build", "build --quiet --locked --workspace --bins")
