@@ -295,3 +295,23 @@ pub fn skip(test: &str, why: &str) {
         writeln!(file, "{test}: {why}").expect("xtask made the file");
     }
 }
+
+/// The Rust files in a folder and below.
+///
+/// # Panics
+/// If the folder cannot be read.
+#[must_use]
+pub fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("the folder is readable").path());
+    let files = paths.flat_map(|path| {
+        if path.is_dir() {
+            rust_files(&path)
+        } else {
+            vec![path]
+        }
+    });
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}

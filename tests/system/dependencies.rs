@@ -1,11 +1,10 @@
 //! Who may depend on whom (ARCHITECTURE.md, "Invariants"), read from what cargo resolves.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use sealdrop_tests::{root, succeed};
+use sealdrop_tests::{root, rust_files, succeed};
 
 /// Our crates, and those of ours that each may depend on.
 const DIRECTION: [(&str, &[&str]); 6] = [
@@ -159,21 +158,5 @@ fn depends(package: &str, more: &[&str]) -> BTreeSet<String> {
     tree.lines()
         .filter_map(|line| line.split(' ').next())
         .map(str::to_owned)
-        .collect()
-}
-
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let files = entries.flat_map(|path| {
-        if path.is_dir() {
-            rust_files(&path)
-        } else {
-            vec![path]
-        }
-    });
-    files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .collect()
 }
