@@ -177,11 +177,12 @@ async fn accept_all(
     let limits = Arc::new(limits);
     let mut connections = JoinSet::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            break;
+        let accept = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
         };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (place, accepted) = tokio::select! {
+            accepted = accept => accepted,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
         // The peer's address ends here: nothing below has it.

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use super::folder::{self, make_dir, owner_only, stamp_file, sync_dir};
 use super::index::Index;
-use super::{Answer, Body, Held, Job, NewDrop, Published, Rosters, Shared, pack};
+use super::{Body, Held, Job, NewDrop, Published, Rosters, Shared, pack};
 use crate::error::Error;
 use crate::system;
 
@@ -187,7 +187,6 @@ impl Writer {
     // Drops.
 
     fn take_drops(&mut self, batch: Vec<NewDrop>) {
-        let mut answers: Vec<(Answer<Leaf>, Result<Leaf, Error>)> = Vec::with_capacity(batch.len());
         if let Err(error) = self.ready() {
             for drop in batch {
                 let _ = drop.answer.send(Err(error));
@@ -195,64 +194,60 @@ impl Writer {
             return;
         }
         let window = self.open.as_ref().expect("`ready` opened it").number;
-        let mut fresh: Vec<NewDrop> = Vec::with_capacity(batch.len());
-        let mut known: HashMap<[u8; 32], Leaf> = HashMap::new();
-        let (mut bytes, free) = (0, self.room());
-        let mut repeats = Vec::new();
+        // New ones, by digest; and the same bytes again, whose leaf is there or is about to be.
+        let (mut fresh, mut repeats) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut leaves: HashMap<[u8; 32], Leaf> = HashMap::with_capacity(batch.len());
+        let mut room = self.room();
         for drop in batch {
-            match known
-                .get(&drop.digest)
-                .copied()
-                .map_or_else(|| self.held_drop(&drop.digest), |leaf| Ok(Some(leaf)))
-            {
-                // The same bytes again, of which the leaf is there or in this batch.
-                Ok(Some(leaf)) => {
-                    if let Body::Apart(path) = &drop.body {
-                        self.shared.count(-(drop.size as i64));
-                        let _ = std::fs::remove_file(path);
-                    }
-                    if leaf.window.0 == window && known.contains_key(&drop.digest) {
-                        repeats.push((drop.answer, leaf));
-                    } else {
-                        answers.push((drop.answer, Ok(leaf)));
-                    }
-                }
-                // What is apart was counted, and found room, as it came.
-                Ok(None) if matches!(drop.body, Body::Here(_)) && bytes + drop.size > free => {
-                    answers.push((drop.answer, Err(Error::Full)));
+            if leaves.contains_key(&drop.digest) {
+                repeats.push(drop);
+                continue;
+            }
+            // What is apart was counted, and found room, as it came.
+            let takes = if matches!(drop.body, Body::Here(_)) {
+                drop.size
+            } else {
+                0
+            };
+            match self.held_drop(&drop.digest) {
+                Ok(Some(leaf)) => self.answer_repeat(drop, Ok(leaf)),
+                Ok(None) if takes > room => {
+                    let _ = drop.answer.send(Err(Error::Full));
                 }
                 Ok(None) => {
-                    if matches!(drop.body, Body::Here(_)) {
-                        bytes += drop.size;
-                    }
-                    known.insert(
-                        drop.digest,
-                        Leaf {
-                            kind: LeafKind::Drop,
-                            digest: drop.digest,
-                            size: drop.size,
-                            window: Window(window),
-                        },
-                    );
+                    room -= takes;
+                    let leaf = Leaf {
+                        kind: LeafKind::Drop,
+                        digest: drop.digest,
+                        size: drop.size,
+                        window: Window(window),
+                    };
+                    leaves.insert(drop.digest, leaf);
                     fresh.push(drop);
                 }
-                Err(error) => answers.push((drop.answer, Err(error))),
+                Err(error) => {
+                    let _ = drop.answer.send(Err(error));
+                }
             }
         }
-        let result = self.store_drops(window, &fresh, &known);
-        for NewDrop { digest, answer, .. } in fresh {
-            let leaf = known[&digest];
-            answers.push((answer, result.map(|()| leaf)));
-        }
-        answers.extend(
-            repeats
-                .into_iter()
-                .map(|(answer, leaf)| (answer, result.map(|()| leaf))),
-        );
-        for (answer, result) in answers {
+        let result = self.store_drops(window, &fresh, &leaves);
+        for drop in fresh {
             // The client may have gone; its drop stays.
-            let _ = answer.send(result);
+            let _ = drop.answer.send(result.map(|()| leaves[&drop.digest]));
         }
+        for drop in repeats {
+            let leaf = leaves[&drop.digest];
+            self.answer_repeat(drop, result.map(|()| leaf));
+        }
+    }
+
+    /// Answers for bytes that are stored already; a second copy of them goes.
+    fn answer_repeat(&self, drop: NewDrop, result: Result<Leaf, Error>) {
+        if let (Body::Apart(path), Ok(_)) = (&drop.body, &result) {
+            self.shared.count(-(drop.size as i64));
+            let _ = std::fs::remove_file(path);
+        }
+        let _ = drop.answer.send(result);
     }
 
     fn store_drops(
@@ -369,10 +364,7 @@ impl Writer {
             });
         let (first, number) = (self.next, open.number);
         let result = match written {
-            Err(error) => Err((
-                error.kind() != io::ErrorKind::StorageFull,
-                Failure::from(error),
-            )),
+            Err(error) => Err(Failure::from(error)),
             Ok(()) => {
                 let write = |w: &super::index::Writing<'_>| {
                     for ((leaf_number, entry), at) in (first..).zip(entries).zip(&places) {
@@ -386,7 +378,7 @@ impl Writer {
                 } else {
                     self.index.quickly(write)
                 };
-                result.map_err(|error| (false, error.into()))
+                result.map_err(Failure::from)
             }
         };
         match result {
@@ -396,13 +388,13 @@ impl Writer {
                 self.next += entries.len() as u64;
                 Ok(())
             }
-            Err((unknown, failure)) => {
+            Err(failure) => {
                 // Not told to anyone, so it may go. If it cannot, a restart would find it and take it in, in the place of others.
                 let undone = open
                     .pack
                     .set_len(open.len)
                     .and_then(|()| disk.sync(&open.pack));
-                if unknown || undone.is_err() {
+                if matches!(failure, Failure::Fault) || undone.is_err() {
                     self.fail();
                 }
                 Err(failure)

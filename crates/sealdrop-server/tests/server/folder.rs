@@ -50,7 +50,7 @@ async fn nothing_at_rest_is_finer_than_a_window_file_times_included() {
         paths.iter().all(|path| {
             let times = fs::metadata(path).unwrap();
             let at = |time: i64, nanos: i64| {
-                nanos == 0 && time as u64 % LENGTH == 0 && time as u64 / LENGTH <= window
+                nanos == 0 && (time as u64).is_multiple_of(LENGTH) && time as u64 / LENGTH <= window
             };
             // The test itself reads the folders, which moves their access times.
             let read = path.is_dir() || at(times.atime(), times.atime_nsec());
@@ -82,7 +82,7 @@ async fn nothing_at_rest_is_finer_than_a_window_file_times_included() {
         paths.push(world.data());
         paths
             .iter()
-            .all(|path| fs::metadata(path).unwrap().mtime() as u64 % LENGTH == 0)
+            .all(|path| (fs::metadata(path).unwrap().mtime() as u64).is_multiple_of(LENGTH))
     });
 }
 

@@ -13,6 +13,7 @@ mod openapi;
 mod program;
 mod requests;
 mod support;
+mod tls;
 mod uploads;
 mod verifier;
 mod windows;

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
 
+use sealdrop_core::time::Time;
+
 use crate::support::*;
 
 fn program() -> Command {
@@ -86,12 +88,8 @@ async fn the_server_crashes_and_nothing_accepted_is_lost() {
             .parse()
             .unwrap();
         let mut draft = team.draft(log.strip_prefix("log: ").unwrap(), round + 1);
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
-        draft.issued = sealdrop_core::time::Time(now);
-        draft.expires = sealdrop_core::time::Time(now + 1_000);
+        draft.issued = sealdrop_server::system_clock()();
+        draft.expires = Time(draft.issued.0 + 1_000);
         let roster = draft.sign(&team.secret).unwrap().note().to_string();
         assert_eq!(
             send(addr, "PUT", "/v1/box", &[], &publication(&roster, POLICY))

@@ -43,7 +43,6 @@ pub(crate) struct Team {
 }
 
 pub(crate) struct TeamMember {
-    pub(crate) name: String,
     pub(crate) device: String,
     pub(crate) access: SecretKey<AccessRole>,
     pub(crate) witness: SecretKey<WitnessRole>,
@@ -94,7 +93,6 @@ impl TeamMember {
         let (access, witness) = device_keys(&seed);
         let voice = SecretKey::generate(rng);
         Self {
-            name: name.into(),
             device: format!("{name}/laptop"),
             access,
             witness,
@@ -152,12 +150,13 @@ pub(crate) fn large(seed: u64) -> Vec<u8> {
 }
 
 pub(crate) fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.tick = Duration::from_millis(10);
-    limits.heartbeat = Duration::from_millis(50);
-    limits.reserve = 0;
-    limits.stop_time = Duration::from_secs(5);
-    limits
+    Limits {
+        tick: Duration::from_millis(10),
+        heartbeat: Duration::from_millis(50),
+        reserve: 0,
+        stop_time: Duration::from_secs(5),
+        ..Limits::default()
+    }
 }
 
 /// A clock that the test moves.
@@ -431,7 +430,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let split = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&bytes[..split]).ok()?;
         let mut lines = head.split("\r\n");
