@@ -205,7 +205,9 @@ impl Http {
             };
         }
         // The standard library has no kind for this one.
-        let is_lookup = error.to_string().starts_with("failed to lookup address information");
+        let is_lookup = error
+            .to_string()
+            .starts_with("failed to lookup address information");
         match (error.kind(), proxy) {
             (_, None) if is_lookup => ClientError::Name { host },
             (_, Some(proxy)) if is_lookup => ClientError::ProxyDown { proxy },

@@ -32,7 +32,9 @@ pub enum LookupError {
     #[error("the server's checkpoint is not signed by the log that made the promise")]
     AnotherLog,
     /// Two checkpoints, both signed by the log key, that are not one tree's, or the newest is smaller than one seen before. They are the evidence.
-    #[error("the log was forked or rolled back: two checkpoints signed by its key contradict each other")]
+    #[error(
+        "the log was forked or rolled back: two checkpoints signed by its key contradict each other"
+    )]
     Fork {
         /// One of them.
         one: Box<Note>,
@@ -63,13 +65,18 @@ impl Client {
         // In this order: an honest server's newest checkpoint is never behind one that it listed before.
         let cosigned = self.cosigned()?;
         let newest_note = self.checkpoint()?;
-        let newest = Checkpoint::verify(&newest_note, roster.log_key()).map_err(|_| LookupError::AnotherLog)?;
+        let newest = Checkpoint::verify(&newest_note, roster.log_key())
+            .map_err(|_| LookupError::AnotherLog)?;
         // Checkpoints of a log that came before this one prove nothing about it.
         let ours = |note| Some((Checkpoint::verify(note, roster.log_key()).ok()?, note));
         let mut checkpoints: Vec<_> = cosigned.iter().chain(known).filter_map(ours).collect();
-        let contradiction = |one: &Note| LookupError::Fork { one: Box::new(one.clone()), other: Box::new(newest_note.clone()) };
+        let contradiction = |one: &Note| LookupError::Fork {
+            one: Box::new(one.clone()),
+            other: Box::new(newest_note.clone()),
+        };
         let is_behind = |(checkpoint, _): &&(Checkpoint, &Note)| {
-            checkpoint.size > newest.size || (checkpoint.size == newest.size && checkpoint.root != newest.root)
+            checkpoint.size > newest.size
+                || (checkpoint.size == newest.size && checkpoint.root != newest.root)
         };
         if let Some((_, note)) = checkpoints.iter().find(is_behind) {
             return Err(contradiction(note));

@@ -54,10 +54,15 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
             .iter()
             .map(|member| member.name.as_str())
             .collect();
+        let attachments = match report.attachments.len() {
+            0 => "no attachments".into(),
+            1 => "1 attachment".into(),
+            n => format!("{n} attachments"),
+        };
         text.push_str(&format!(
-            "It is the report “{}” with {} attachments, addressed to every member: {}.\n",
+            "It is the report “{}” with {}, addressed to every member: {}.\n",
             shown(title),
-            report.attachments.len(),
+            attachments,
             names.join(", ")
         ));
     }

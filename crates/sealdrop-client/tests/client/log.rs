@@ -114,10 +114,7 @@ fn a_log_that_rolled_back_is_seen_by_an_older_proof() {
     server.state().leaves.truncate(16);
     server.state().closed = 16;
     let again = client(&server).look_up(&wanted, &roster, &[found.receipt.checkpoint().clone()]);
-    assert!(
-        matches!(again, Err(LookupError::Fork { .. })),
-        "{again:?}"
-    );
+    assert!(matches!(again, Err(LookupError::Fork { .. })), "{again:?}");
 }
 
 #[test]

@@ -27,26 +27,26 @@ use sealdrop_core::roster::{Device, Draft, Member, Roster};
 use sealdrop_core::time::{Time, Window};
 
 /// The window length of the fixture's rosters.
-pub const WINDOW: u64 = 3600;
-pub const POLICY: &str = "We answer within three days.\n";
+pub(crate) const WINDOW: u64 = 3600;
+pub(crate) const POLICY: &str = "We answer within three days.\n";
 
 /// The keys of a box with `ada` and `ben`, each with one machine.
-pub struct Keys {
-    pub box_secret: BoxSecret,
-    pub log: SecretKey<LogRole>,
-    pub members: Vec<MemberKeys>,
+pub(crate) struct Keys {
+    pub(crate) box_secret: BoxSecret,
+    pub(crate) log: SecretKey<LogRole>,
+    pub(crate) members: Vec<MemberKeys>,
 }
 
-pub struct MemberKeys {
-    pub name: &'static str,
-    pub identity: IdentitySeed,
-    pub voice: SecretKey<VoiceRole>,
-    pub access: SecretKey<AccessRole>,
-    pub witness: SecretKey<WitnessRole>,
+pub(crate) struct MemberKeys {
+    pub(crate) name: &'static str,
+    pub(crate) identity: IdentitySeed,
+    pub(crate) voice: SecretKey<VoiceRole>,
+    pub(crate) access: SecretKey<AccessRole>,
+    pub(crate) witness: SecretKey<WitnessRole>,
 }
 
 impl Keys {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let member = |name, n: u8| {
             let (access, witness) = device_keys(&[seed ^ (n + 3); 32]);
             MemberKeys {
@@ -65,7 +65,7 @@ impl Keys {
     }
 
     /// A roster of now; change it before signing it.
-    pub fn draft(&self, origin: &Origin) -> Draft {
+    pub(crate) fn draft(&self, origin: &Origin) -> Draft {
         let box_key = self.box_secret.to_public();
         let now = system::now();
         Draft {
@@ -101,16 +101,16 @@ impl Keys {
         }
     }
 
-    pub fn sign(&self, draft: &Draft) -> Roster {
+    pub(crate) fn sign(&self, draft: &Draft) -> Roster {
         draft.sign(&self.box_secret).unwrap()
     }
 
-    pub fn log_name(&self) -> String {
+    pub(crate) fn log_name(&self) -> String {
         log_name(&self.box_secret.to_public(), &self.log.to_public())
     }
 
     /// A checkpoint over these leaves, cosigned by the machines of the members named.
-    pub fn checkpoint(&self, leaves: &[Leaf], cosigners: &[&str]) -> Note {
+    pub(crate) fn checkpoint(&self, leaves: &[Leaf], cosigners: &[&str]) -> Note {
         let hashes: Vec<_> = leaves.iter().map(Leaf::hash).collect();
         let checkpoint = Checkpoint {
             origin: self.log_name(),
@@ -135,25 +135,25 @@ impl Keys {
 }
 
 impl MemberKeys {
-    pub fn device(&self) -> String {
+    pub(crate) fn device(&self) -> String {
         format!("{}/desk", self.name)
     }
 }
 
 /// One request, as it came.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    pub path: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
     /// Names in the spelling of the wire.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
     /// Which connection it came on, counted from 0.
-    pub connection: usize,
+    pub(crate) connection: usize,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(other, _)| other.eq_ignore_ascii_case(name))
@@ -163,37 +163,37 @@ impl Request {
 
 /// What to answer.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
     /// Ends the connection before anything is answered.
-    pub cut: bool,
+    pub(crate) cut: bool,
     /// Ends it after so many bytes of the body.
-    pub cut_body: Option<usize>,
+    pub(crate) cut_body: Option<usize>,
 }
 
 impl Answer {
-    pub fn new(status: u16) -> Self {
+    pub(crate) fn new(status: u16) -> Self {
         Self {
             status,
             ..Self::default()
         }
     }
 
-    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             body: bytes.into(),
             ..Self::new(200)
         }
     }
 
-    pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
 
-    pub fn cut() -> Self {
+    pub(crate) fn cut() -> Self {
         Self {
             cut: true,
             ..Self::default()
@@ -202,32 +202,32 @@ impl Answer {
 }
 
 /// What the server holds. Tests change it as they like.
-pub struct State {
-    pub keys: Arc<Keys>,
-    pub roster: Roster,
-    pub policy: String,
-    pub leaves: Vec<Leaf>,
+pub(crate) struct State {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) roster: Roster,
+    pub(crate) policy: String,
+    pub(crate) leaves: Vec<Leaf>,
     /// How many of them are under the newest checkpoint.
-    pub closed: usize,
-    pub cosigned: Vec<Note>,
-    pub bodies: HashMap<[u8; 32], Vec<u8>>,
-    pub uploads: HashMap<String, Upload>,
-    pub requests: Vec<Request>,
-    pub connections: usize,
+    pub(crate) closed: usize,
+    pub(crate) cosigned: Vec<Note>,
+    pub(crate) bodies: HashMap<[u8; 32], Vec<u8>>,
+    pub(crate) uploads: HashMap<String, Upload>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) connections: usize,
     /// Says of a body's head whether the connection is cut after so many bytes of the body.
-    pub cut_patch_after: Vec<usize>,
+    pub(crate) cut_patch_after: Vec<usize>,
 }
 
 #[derive(Default)]
-pub struct Upload {
-    pub length: u64,
-    pub bytes: Vec<u8>,
-    pub complete: bool,
+pub(crate) struct Upload {
+    pub(crate) length: u64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) complete: bool,
 }
 
 impl State {
     /// Closes the window: pads, and puts everything under a checkpoint.
-    pub fn close_window(&mut self) {
+    pub(crate) fn close_window(&mut self) {
         let window = system::now().window(WINDOW);
         loop {
             let n = self.leaves.len() as u8;
@@ -239,7 +239,7 @@ impl State {
         self.closed = self.leaves.len();
     }
 
-    pub fn cosign(&mut self, members: &[&str]) {
+    pub(crate) fn cosign(&mut self, members: &[&str]) {
         let note = self.keys.checkpoint(&self.leaves[..self.closed], members);
         self.cosigned.insert(0, note);
     }
@@ -356,11 +356,11 @@ impl State {
 }
 
 /// What the server answers instead of the truth; `None` for the truth.
-pub type Lie = Box<dyn FnMut(&Request, &mut State) -> Option<Answer> + Send>;
+pub(crate) type Lie = Box<dyn FnMut(&Request, &mut State) -> Option<Answer> + Send>;
 
 /// A server on a port of this machine, until it is dropped.
-pub struct LyingServer {
-    pub address: Address,
+pub(crate) struct LyingServer {
+    pub(crate) address: Address,
     port: SocketAddr,
     state: Arc<Mutex<State>>,
     lie: Arc<Mutex<Option<Lie>>>,
@@ -368,11 +368,11 @@ pub struct LyingServer {
 
 impl LyingServer {
     /// An honest one.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with_keys(Keys::new(7))
     }
 
-    pub fn with_keys(keys: Keys) -> Self {
+    pub(crate) fn with_keys(keys: Keys) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap();
         let origin: Origin = format!("http://{port}").parse().unwrap();
@@ -380,7 +380,7 @@ impl LyingServer {
     }
 
     /// One that is known by another origin, as behind a proxy.
-    pub fn with_origin(origin: &str) -> Self {
+    pub(crate) fn with_origin(origin: &str) -> Self {
         Self::serve(
             Keys::new(7),
             TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -425,31 +425,34 @@ impl LyingServer {
         server
     }
 
-    pub fn port(&self) -> SocketAddr {
+    pub(crate) fn port(&self) -> SocketAddr {
         self.port
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    pub fn keys(&self) -> Arc<Keys> {
+    pub(crate) fn keys(&self) -> Arc<Keys> {
         self.state().keys.clone()
     }
 
     /// From here on it lies.
-    pub fn lie(&self, lie: impl FnMut(&Request, &mut State) -> Option<Answer> + Send + 'static) {
+    pub(crate) fn lie(
+        &self,
+        lie: impl FnMut(&Request, &mut State) -> Option<Answer> + Send + 'static,
+    ) {
         *self.lie.lock().unwrap() = Some(Box::new(lie));
     }
 
     /// Answers one path with these bytes.
-    pub fn lie_at(&self, path: &'static str, bytes: impl Into<Vec<u8>>) {
+    pub(crate) fn lie_at(&self, path: &'static str, bytes: impl Into<Vec<u8>>) {
         let bytes = bytes.into();
         self.lie(move |request, _| (request.path == path).then(|| Answer::bytes(bytes.clone())));
     }
 
     /// The requests so far, as `METHOD path`.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.state()
             .requests
             .iter()
@@ -458,14 +461,14 @@ impl LyingServer {
     }
 
     /// Publishes another roster.
-    pub fn publish(&self, change: impl FnOnce(&mut Draft)) {
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Draft)) {
         let keys = self.keys();
         let mut draft = self.state().roster.draft().clone();
         change(&mut draft);
         self.state().roster = keys.sign(&draft);
     }
 
-    pub fn window(&self) -> Window {
+    pub(crate) fn window(&self) -> Window {
         system::now().window(WINDOW)
     }
 }
@@ -567,23 +570,23 @@ fn write_answer(mut stream: &TcpStream, request: &Request, answer: &Answer) -> i
 }
 
 /// A SOCKS5 proxy that connects everything to one port and remembers what it was asked.
-pub struct Socks {
-    pub port: SocketAddr,
+pub(crate) struct Socks {
+    pub(crate) port: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 /// What a client asked of the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    pub user: Vec<u8>,
-    pub password: Vec<u8>,
+pub(crate) struct Asked {
+    pub(crate) user: Vec<u8>,
+    pub(crate) password: Vec<u8>,
     /// 1 for an IPv4 address, 3 for a name, 4 for an IPv6 address.
-    pub address_type: u8,
-    pub host: Vec<u8>,
+    pub(crate) address_type: u8,
+    pub(crate) host: Vec<u8>,
 }
 
 impl Socks {
-    pub fn to(target: SocketAddr) -> Self {
+    pub(crate) fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socks = Self {
             port: listener.local_addr().unwrap(),
@@ -599,7 +602,7 @@ impl Socks {
         socks
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }

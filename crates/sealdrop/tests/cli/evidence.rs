@@ -1,0 +1,259 @@
+//! `check` and `verify`: what a receipt becomes, and what it shows to others.
+
+use sealdrop_core::drop::FileKey;
+use sealdrop_core::log::promise::Promise;
+use sealdrop_core::log::saved::{SavedKey, SavedReceipt};
+use sealdrop_core::time::Window;
+
+use crate::support::{Answer, Keys, LyingServer};
+use crate::{Place, is_private};
+
+/// A place with `r.json`, `r.json.key` and `r.drop` of a report that the server took.
+fn submitted(server: &LyingServer) -> Place {
+    let place = Place::new();
+    place.submit(server, &["--receipt", "r.json", "--save", "r.drop"]);
+    place
+}
+
+#[test]
+fn promised_then_logged_then_collected_by_whom() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    let check = |args: &[&str]| place.run(&[&["check", "--receipt", "r.json"], args].concat());
+    check(&[]).succeeded(&["Promised: the server promised to log it by "]);
+    assert_eq!(check(&["--json"]).json()["state"], "promised");
+
+    server.state().close_window();
+    check(&[]).succeeded(&[
+        "Logged: it is in the log, and no member's machine has collected it yet.",
+        "Entry 0 of 16 in the log.",
+    ]);
+
+    server.state().cosign(&["ben"]);
+    check(&["-o", "r.tlog-proof"]).succeeded(&[
+        "Collected by ben.",
+        "ben/desk on ",
+        "Proof: r.tlog-proof",
+    ]);
+    let json = check(&["--json"]).json();
+    assert_eq!(
+        (&json["state"], &json["collected_by"]),
+        (&"collected".into(), &serde_json::json!(["ben"]))
+    );
+
+    let address = server.address.to_string();
+    let verify = |args: &[&str]| place.run(&[&["verify", "r.tlog-proof"], args].concat());
+    verify(&["--address", &address])
+        .succeeded(&["Collected by ben: the log of box", "Roster 3, issued"]);
+    verify(&[]).succeeded(&[
+        "The box is the one that the file names itself",
+        &server.address.box_key.to_string(),
+    ]);
+    verify(&[
+        "--address",
+        &address,
+        "--key",
+        "r.json.key",
+        "--drop",
+        "r.drop",
+    ])
+    .succeeded(&[
+        "The drop is the one that was logged.",
+        "It is the report “Overflow” with no attachments, addressed to every member: ada, ben.",
+    ]);
+    let json = verify(&[
+        "--address",
+        &address,
+        "--key",
+        "r.json.key",
+        "--drop",
+        "r.drop",
+        "--json",
+    ])
+    .json();
+    assert_eq!(
+        (&json["title"], &json["address_checked"]),
+        (&"Overflow".into(), &true.into())
+    );
+    assert_eq!(json["addressed_to"], serde_json::json!(["ada", "ben"]));
+    assert_eq!(verify(&["--json"]).json()["address_checked"], false);
+
+    // The proof stands in for the receipt, and sees what happened to the log since.
+    place
+        .run(&["check", &address, "--receipt", "r.tlog-proof"])
+        .succeeded(&["Collected by ben."]);
+    place
+        .run(&["check", "--receipt", "r.tlog-proof"])
+        .refused(2, &["a proof does not say which address it belongs to"]);
+}
+
+#[test]
+fn server_answers_accepted_and_drops_the_body() {
+    // The promise is real, and of a window that is long over; the log does not hold the drop.
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    server.state().leaves.clear();
+    server.state().close_window();
+    place
+        .run(&["check", "--receipt", "r.json"])
+        .succeeded(&["Promised"]);
+    make_old(&place, &server, 2);
+    let run = place.run(&["check", "--receipt", "r.json", "--json"]);
+    run.refused(
+        1,
+        &[
+            "BROKEN PROMISE",
+            "r.json is the evidence: the server signed it",
+        ],
+    );
+    assert_eq!(run.json()["state"], "broken");
+}
+
+#[test]
+fn a_promise_is_broken_only_when_it_is_overdue() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    make_old(&place, &server, 1);
+    place
+        .run(&["check", "--receipt", "r.json"])
+        .succeeded(&["Promised"]);
+}
+
+/// Makes the promise in `r.json` one of a window that was over so many windows ago.
+fn make_old(place: &Place, server: &LyingServer, windows: u64) {
+    let keys = server.keys();
+    let mut saved = SavedReceipt::parse(&place.read("r.json")).unwrap();
+    let leaf = *Promise::verify(&saved.promise, server.state().roster.log_key())
+        .unwrap()
+        .leaf();
+    let old = Promise::new(leaf.digest, leaf.size, Window(server.window().0 - windows));
+    saved.promise = old.sign(&keys.log_name(), &keys.log);
+    place.write("r.json", saved.to_json());
+}
+
+#[test]
+fn a_receipt_of_another_box_is_refused() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    let other = LyingServer::with_keys(Keys::new(40)).address.to_string();
+    for command in [
+        &["check", &other, "--receipt", "r.json"][..],
+        &["verify", "r.json", "--address", &other],
+    ] {
+        place
+            .run(command)
+            .refused(1, &["r.json is a receipt of another box than this address"]);
+    }
+}
+
+#[test]
+fn a_receipt_of_another_report_is_refused() {
+    let server = LyingServer::start();
+    let (one, two) = (submitted(&server), submitted(&server));
+    one.write("other.drop", two.read("r.drop"))
+        .write("other.key", two.read("r.json.key"));
+    let address = server.address.to_string();
+    let verify = |key: &str, drop: &str| {
+        one.run(&[
+            "verify",
+            "r.json",
+            "--address",
+            &address,
+            "--key",
+            key,
+            "--drop",
+            drop,
+        ])
+    };
+    verify("r.json.key", "other.drop")
+        .refused(1, &["other.drop is not the drop that this receipt is for"]);
+    verify("other.key", "r.drop").refused(1, &["other.key is the file key of another report"]);
+    verify("r.json", "r.drop").refused(2, &["r.json is not a file key"]);
+}
+
+#[test]
+fn a_wrong_file_key_proves_nothing() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    let digest = SavedKey::parse(&place.read("r.json.key")).unwrap().digest;
+    let wrong = SavedKey {
+        digest,
+        file_key: FileKey::from_bytes([1; 16]),
+    };
+    place.write("wrong.key", wrong.to_json().as_bytes());
+    let run = place.run(&["verify", "r.json", "--key", "wrong.key", "--drop", "r.drop"]);
+    run.refused(1, &["r.drop is logged, but proves no report"]);
+}
+
+#[test]
+fn false_receipts_are_refused() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    server.state().close_window();
+    server.state().cosign(&["ada"]);
+    place
+        .run(&["check", "--receipt", "r.json", "-o", "r.tlog-proof"])
+        .succeeded(&["Collected"]);
+    let proof = String::from_utf8(place.read("r.tlog-proof")).unwrap();
+    let address = server.address.to_string();
+    let lines: Vec<&str> = proof.lines().collect();
+    let cut = |at: usize| [&lines[..at], &lines[at + 1..]].concat().join("\n") + "\n";
+    for (name, text) in [
+        ("index", proof.replace("index 0", "index 1")),
+        ("hash", cut(3)),
+        ("size", proof.replace("\n16\n", "\n17\n")),
+    ] {
+        place.write(name, text);
+        place
+            .run(&["verify", name, "--address", &address])
+            .refused(1, &[&format!("{name} proves nothing")]);
+    }
+    place.write("empty", "");
+    place
+        .run(&["verify", "empty", "--address", &address])
+        .refused(2, &["empty is neither a receipt nor a proof"]);
+    // A promise that the log did not sign.
+    let mut saved = SavedReceipt::parse(&place.read("r.json")).unwrap();
+    let strangers = Keys::new(40);
+    saved.promise = Promise::new([1; 32], 67_195, server.window())
+        .sign(&server.keys().log_name(), &strangers.log);
+    place.write("false.json", saved.to_json());
+    place
+        .run(&["verify", "false.json", "--address", &address])
+        .refused(
+            1,
+            &["false.json is no receipt: the promise is not signed by the log key"],
+        );
+}
+
+#[test]
+fn a_proof_is_written_once_and_readable_by_its_owner() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    place
+        .run(&["check", "--receipt", "r.json", "-o", "p"])
+        .succeeded(&["Promised"]);
+    assert!(
+        !place.files().contains(&"p".to_owned()),
+        "there is no proof yet"
+    );
+    server.state().close_window();
+    place
+        .run(&["check", "--receipt", "r.json", "-o", "p"])
+        .succeeded(&["Logged"]);
+    assert!(is_private(&place.path("p")));
+    place
+        .run(&["check", "--receipt", "r.json", "-o", "p"])
+        .refused(2, &["p cannot be made: it exists already"]);
+}
+
+#[test]
+fn a_server_that_is_down_is_not_a_broken_promise() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    make_old(&place, &server, 5);
+    server.lie(|_, _| Some(Answer::new(503)));
+    let run = place.run(&["check", "--receipt", "r.json"]);
+    run.refused(1, &["the server is full or busy"]);
+    assert!(!run.err.contains("BROKEN"));
+}

@@ -1,0 +1,296 @@
+//! `box`, `seal` and `post`: sealing where there is no network.
+
+use sealdrop_core::time::Time;
+
+use crate::support::{Answer, Keys, LyingServer};
+use crate::{Place, is_private, open};
+
+/// A place with `box.json` and a sealed `r.drop`.
+fn sealed(server: &LyingServer, args: &[&str]) -> Place {
+    let place = Place::new();
+    let address = server.address.to_string();
+    place
+        .run(&["box", &address, "-o", "box.json"])
+        .succeeded(&["Saved: box.json"]);
+    let asked = server.requests().len();
+    let fixed = [
+        "seal",
+        &address,
+        "--box",
+        "box.json",
+        "-o",
+        "r.drop",
+        "--title",
+        "T",
+        "--description",
+        "D",
+        "--yes",
+        "--key",
+        "r.key",
+    ];
+    let run = place.run(&[&fixed, args].concat());
+    run.succeeded(&["Sealed to 2 members", "Your phrase", "sealdrop post"]);
+    assert_eq!(server.requests().len(), asked, "sealing needs no network");
+    assert!(is_private(&place.path("r.drop")) && is_private(&place.path("r.key")));
+    place
+}
+
+#[test]
+fn a_report_sealed_offline_arrives_and_is_proved() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    let address = server.address.to_string();
+    place
+        .run(&[
+            "post",
+            &address,
+            "r.drop",
+            "--box",
+            "box.json",
+            "--receipt",
+            "r.json",
+        ])
+        .succeeded(&["Sent.", "Receipt: r.json"]);
+    assert_eq!(open(&server, 1).0.report.form["title"], "T");
+    place
+        .run(&[
+            "verify",
+            "r.json",
+            "--address",
+            &address,
+            "--key",
+            "r.key",
+            "--drop",
+            "r.drop",
+        ])
+        .succeeded(&[
+            "Promised",
+            "It is the report “T” with no attachments, addressed to every member: ada, ben.",
+        ]);
+}
+
+#[test]
+fn an_interrupted_post_says_how_to_go_on() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let address = server.address.to_string();
+    place.write("core.bin", vec![9; 9_000_000]);
+    place
+        .run(&["box", &address, "-o", "box.json"])
+        .succeeded(&[]);
+    let args = [
+        "seal",
+        &address,
+        "--box",
+        "box.json",
+        "-o",
+        "r.drop",
+        "--title",
+        "T",
+        "--description",
+        "D",
+        "--yes",
+        "--attach",
+        "core.bin",
+    ];
+    place.run(&args).succeeded(&["Sealed"]);
+    server.lie(|request, state| {
+        let upload = state.uploads.values_mut().next()?;
+        if request.method != "PATCH" || !upload.bytes.is_empty() {
+            return None;
+        }
+        upload.bytes.extend_from_slice(&request.body[..4_000_000]);
+        Some(Answer::new(500))
+    });
+    let run = place.run(&["post", &address, "r.drop", "--json"]);
+    let id = "01".repeat(16);
+    run.refused(
+        1,
+        &[
+            "status 500",
+            &format!("sealdrop post '{address}' r.drop --resume {id}"),
+        ],
+    );
+    assert_eq!(run.json()["resume"], id);
+    place
+        .run(&["post", &address, "r.drop", "--resume", &id])
+        .succeeded(&["Sent."]);
+    let state = server.state();
+    let offsets: Vec<_> = state
+        .requests
+        .iter()
+        .filter_map(|request| request.header("upload-offset"))
+        .collect();
+    assert_eq!(offsets, ["0", "4000000"]);
+}
+
+#[test]
+fn an_expired_roster_is_not_sealed_to() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let address = server.address.to_string();
+    place
+        .run(&["box", &address, "-o", "box.json"])
+        .succeeded(&[]);
+    server.publish(|draft| {
+        draft.issued = Time(1_000_000);
+        draft.expires = Time(2_000_000);
+    });
+    let run = place.run(&[
+        "submit",
+        &address,
+        "--title",
+        "T",
+        "--description",
+        "D",
+        "--yes",
+    ]);
+    run.refused(
+        1,
+        &[
+            "the roster that the server shows expired on 1970-01-24 03:33 UTC",
+            "ask the project to publish a new one",
+        ],
+    );
+    assert_eq!(server.requests().last().unwrap(), "GET /v1/box");
+}
+
+#[test]
+fn a_box_file_of_another_box_is_refused() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    let other = LyingServer::with_keys(Keys::new(40)).address;
+    let other = sealdrop_core::address::Address {
+        origin: server.address.origin.clone(),
+        ..other
+    }
+    .to_string();
+    let args = [
+        "seal",
+        &other,
+        "--box",
+        "box.json",
+        "-o",
+        "other.drop",
+        "--title",
+        "T",
+        "--description",
+        "D",
+        "--yes",
+    ];
+    let fingerprint = server.address.box_key.fingerprint();
+    place.run(&args).refused(
+        1,
+        &[
+            "the roster that the file holds is not signed by the box key of this address",
+            &fingerprint,
+        ],
+    );
+    assert!(!place.files().contains(&"other.drop".to_owned()));
+}
+
+#[test]
+fn a_drop_sealed_to_an_older_roster_is_not_posted() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    server.publish(|draft| {
+        draft.epoch = 5;
+        draft.members.truncate(1);
+        draft.devices.truncate(1);
+    });
+    let address = server.address.to_string();
+    for args in [
+        &["post", &address, "r.drop"][..],
+        &["post", &address, "r.drop", "--box", "box.json"],
+    ] {
+        place.run(args).refused(
+            1,
+            &[
+                "r.drop was sealed to another roster than the current one or the one before",
+                "seal the report again",
+            ],
+        );
+    }
+    assert!(server.state().bodies.is_empty());
+}
+
+#[test]
+fn a_changed_drop_is_not_posted() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    let whole = place.read("r.drop");
+    place.write("cut.drop", &whole[..whole.len() - 1]);
+    place
+        .run(&["post", &server.address.to_string(), "cut.drop"])
+        .refused(2, &["cut.drop is not a drop"]);
+}
+
+#[test]
+fn members_added_and_removed_are_named_with_fingerprints() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let address = server.address.to_string();
+    place
+        .run(&["box", &address, "-o", "box.json"])
+        .succeeded(&["ada (lead)", "ben (lead)"]);
+    place
+        .run(&["box", &address, "--since", "box.json"])
+        .succeeded(&["The members are the same as in the file."]);
+    let keys = server.keys();
+    let stranger = Keys::new(77).members[0].identity.to_public();
+    let [old, new, ben] = [
+        keys.members[0].identity.to_public(),
+        stranger.clone(),
+        keys.members[1].identity.to_public(),
+    ]
+    .map(|r| r.fingerprint());
+    server.publish(|draft| {
+        draft.epoch = 4;
+        draft.members.truncate(1);
+        draft.devices.truncate(1);
+        draft.members[0].recipient = stranger;
+    });
+    let run = place.run(&["box", &address, "--since", "box.json"]);
+    run.succeeded(&[
+        &format!("removed: ben {ben}"),
+        &format!("changed: ada {old} to {new}"),
+    ]);
+}
+
+#[test]
+fn server_replays_an_older_roster() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let address = server.address.to_string();
+    place
+        .run(&["box", &address, "-o", "box.json"])
+        .succeeded(&[]);
+    server.publish(|draft| draft.epoch = 2);
+    place
+        .run(&["box", &address, "--since", "box.json"])
+        .refused(
+            1,
+            &["roster 2, which is older than the one in the file (3)"],
+        );
+    server.publish(|draft| {
+        draft.epoch = 3;
+        draft.members.truncate(1);
+        draft.devices.truncate(1);
+    });
+    place
+        .run(&["box", &address, "--since", "box.json"])
+        .refused(1, &["another roster 3 than the one in the file"]);
+}
+
+#[test]
+fn the_policy_is_shown_and_saved() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let address = server.address.to_string();
+    place
+        .run(&["box", &address, "--policy"])
+        .succeeded(&["We answer within three days."]);
+    let json = place.run(&["box", &address, "--json"]).json();
+    assert_eq!(json["policy"], "We answer within three days.\n");
+    assert_eq!(json["members"][1]["name"], "ben");
+}
