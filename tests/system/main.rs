@@ -3,11 +3,19 @@
 //! Each module is `cfg(test)`, which it is anyway, because clippy then knows that its helpers are tests too.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod cctv;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod dependencies;
+#[cfg(test)]
+mod disk_full;
+#[cfg(test)]
+mod documents;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]

@@ -79,8 +79,11 @@ impl Site {
         let policy = "Report here.";
         let vkey = call(server, "GET", "/log/vkey", &[], None).expect("the server answers");
         let log: Vkey<LogRole> = Vkey::parse(vkey.text().trim_end()).expect("it is a vkey");
-        let roster = self.draft(log, window, sha256(policy.as_bytes()));
-        let roster = roster.sign(&self.secret).expect("the roster is sound");
+        let mut draft = self.draft(log, window, sha256(policy.as_bytes()));
+        // For programs, which sign for where they connect to.
+        let here = format!("http://{server}").parse();
+        draft.origins.push(here.expect("it is an origin"));
+        let roster = draft.sign(&self.secret).expect("the roster is sound");
         let body = serde_json::json!({ "roster": roster.note().to_string(), "policy": policy });
         let body = body.to_string();
         let reply = call(server, "PUT", "/v1/box", &[], Some(body.as_bytes()));

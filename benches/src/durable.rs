@@ -1,0 +1,88 @@
+//! Durable drops per second, beside [`crate::reference`], in turns: a disk of a virtual machine swings several times over within minutes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::load::{Seen, drive};
+use crate::process::{Awake, Server, median, myself, scratch};
+use crate::site::Site;
+
+/// Attachments that fill a drop of 64 KiB and of 256 KiB of plaintext.
+const SIZES: [(&str, usize); 2] = [("66 KiB", 1_000), ("256 KiB", 250_000)];
+const CLIENTS: [usize; 4] = [1, 8, 32, 128];
+
+pub(crate) fn run(quick: bool) -> Result<()> {
+    let (rounds, time) = if quick {
+        (2, Duration::from_secs(1))
+    } else {
+        (5, Duration::from_secs(3))
+    };
+    println!(
+        "Durable drops, a fresh connection for each; medians of {rounds} rounds of {time:?}, in turns"
+    );
+    println!(
+        "                   ------------- sealdrop -------------  ------------ reference -------------  -- ratio ---"
+    );
+    println!(
+        "drop     clients     per s       p50       p99      cpu    per s       p50       p99      cpu   rate   p99"
+    );
+    let _awake = Awake::new();
+    for (name, attachment) in SIZES {
+        for clients in CLIENTS {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for _ in 0..rounds {
+                ours.push(sealdrop(attachment, clients, time)?);
+                theirs.push(reference(attachment, clients, time)?);
+            }
+            let (ours, theirs) = (middle(&ours), middle(&theirs));
+            println!(
+                "{name:<8} {clients:>7}  {}  {}  {:>5.2} {:>5.2}",
+                columns(&ours),
+                columns(&theirs),
+                ours.rate / theirs.rate,
+                ours.p99.as_secs_f64() / theirs.p99.as_secs_f64(),
+            );
+        }
+    }
+    println!("aim: a rate of at least 0.80 at 8 and 32 clients, a p99 of at most 2.00");
+    Ok(())
+}
+
+fn sealdrop(attachment: usize, clients: usize, time: Duration) -> Result<Seen> {
+    let dir = scratch()?;
+    let mut site = Site::new();
+    let (server, roster) = site.serve(&dir.path().join("data"))?;
+    let supply = site.supply(&roster, attachment)?;
+    drive(&server, &supply, clients, time)
+}
+
+fn reference(attachment: usize, clients: usize, time: Duration) -> Result<Seen> {
+    let dir = scratch()?;
+    let mut site = Site::new();
+    let roster = site.unserved_roster()?;
+    let supply = site.supply(&roster, attachment)?;
+    let server = Server::start(myself(&["reference"])?.arg(dir.path()))?;
+    drive(&server, &supply, clients, time)
+}
+
+fn middle(rounds: &[Seen]) -> Seen {
+    let of = |field: fn(&Seen) -> f64| median(rounds.iter().map(field).collect()).unwrap_or(0.0);
+    Seen {
+        rate: of(|seen| seen.rate),
+        p50: Duration::from_secs_f64(of(|seen| seen.p50.as_secs_f64())),
+        p99: Duration::from_secs_f64(of(|seen| seen.p99.as_secs_f64())),
+        cpu: Duration::from_secs_f64(of(|seen| seen.cpu.as_secs_f64())),
+    }
+}
+
+fn columns(seen: &Seen) -> String {
+    let ms = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
+    format!(
+        "{:>7.0} {:>9} {:>9} {:>4} µs",
+        seen.rate,
+        ms(seen.p50),
+        ms(seen.p99),
+        seen.cpu.as_micros()
+    )
+}
