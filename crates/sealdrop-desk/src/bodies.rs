@@ -41,7 +41,8 @@ fn path(home: &Home, window: Window, digest: &[u8; 32]) -> PathBuf {
 
 /// Whether the drop is here whole. Its hash was checked when it was put here.
 pub(crate) fn is_here(home: &Home, drop: &Known) -> bool {
-    fs::metadata(path(home, drop.window, &drop.digest)).is_ok_and(|file| file.is_file() && file.len() == drop.size)
+    fs::metadata(path(home, drop.window, &drop.digest))
+        .is_ok_and(|file| file.is_file() && file.len() == drop.size)
 }
 
 /// What became of a download.
@@ -55,8 +56,16 @@ pub(crate) enum Fetched {
 }
 
 /// Downloads a drop. Nothing is left of it unless its hash is right.
-pub(crate) fn fetch(context: &Context, home: &Home, member: &Member<'_>, drop: &Known) -> Result<Fetched> {
-    let listed = Listed { digest: drop.digest, size: drop.size };
+pub(crate) fn fetch(
+    context: &Context,
+    home: &Home,
+    member: &Member<'_>,
+    drop: &Known,
+) -> Result<Fetched> {
+    let listed = Listed {
+        digest: drop.digest,
+        size: drop.size,
+    };
     let bar = progress(context, drop.size);
     let mut result = Ok(());
     let stored = store(home, drop, |file| {
@@ -67,9 +76,13 @@ pub(crate) fn fetch(context: &Context, home: &Home, member: &Member<'_>, drop: &
     bar.finish_and_clear();
     match result {
         Ok(()) => stored.map(|_| Fetched::Here),
-        Err(ClientError::Status { status: 404 | 410, .. }) => Ok(Fetched::Missing),
+        Err(ClientError::Status {
+            status: 404 | 410, ..
+        }) => Ok(Fetched::Missing),
         Err(ClientError::ChangedBody | ClientError::TooLong) => Ok(Fetched::Changed),
-        Err(error) => Err(error).with_context(|| format!("cannot fetch drop {}", hex(&drop.digest))),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot fetch drop {}", hex(&drop.digest)))
+        }
     }
 }
 
@@ -83,13 +96,22 @@ pub(crate) fn take(home: &Home, drop: &Known, body: &mut dyn Read) -> Result<boo
 }
 
 /// Lets `write` write the file of a drop beside its place, and moves it there, durable, if it says that the bytes are right.
-fn store(home: &Home, drop: &Known, write: impl FnOnce(&mut File) -> io::Result<bool>) -> Result<bool> {
+fn store(
+    home: &Home,
+    drop: &Known,
+    write: impl FnOnce(&mut File) -> io::Result<bool>,
+) -> Result<bool> {
     let path = path(home, drop.window, &drop.digest);
     let folder = path.parent().expect("the path has a folder");
     make_folder(folder)?;
     let part = path.with_extension("part");
     let store = || -> io::Result<bool> {
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)?;
         Ok(file_is_right(&mut file, write)? && {
             fs::rename(&part, &path)?;
             File::open(folder)?.sync_all()?;
@@ -103,7 +125,10 @@ fn store(home: &Home, drop: &Known, write: impl FnOnce(&mut File) -> io::Result<
     stored.with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn file_is_right(file: &mut File, write: impl FnOnce(&mut File) -> io::Result<bool>) -> io::Result<bool> {
+fn file_is_right(
+    file: &mut File,
+    write: impl FnOnce(&mut File) -> io::Result<bool>,
+) -> io::Result<bool> {
     let right = write(file)?;
     file.sync_all()?;
     Ok(right)
@@ -113,7 +138,8 @@ fn progress(context: &Context, size: u64) -> ProgressBar {
     if !context.is_chatty() || size < LARGE {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {eta} left").expect("the template is fixed");
+    let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {eta} left")
+        .expect("the template is fixed");
     ProgressBar::new(size).with_style(style)
 }
 
@@ -125,7 +151,10 @@ pub(crate) struct Hashing<R> {
 
 impl<R> Hashing<R> {
     pub(crate) fn new(inner: R) -> Self {
-        Self { inner, hash: sha2::Digest::new() }
+        Self {
+            inner,
+            hash: sha2::Digest::new(),
+        }
     }
 
     /// SHA-256 of what was read so far.

@@ -11,7 +11,7 @@
 //! | `listed.json`, `verdicts.json` | as in the home folder |
 //! | `drops/<window>/<digest>.age` | a drop |
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -56,7 +56,10 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     let listed = Listed::load(home)?;
     let verdicts = Verdicts::load(home)?;
     let wanted = |drop: &Known| args.all || !verdicts.drops.contains_key(&hex(&drop.digest));
-    let drops: Vec<Known> = known_drops(&ledgers, &listed).into_iter().filter(|d| wanted(d) && bodies::is_here(home, d)).collect();
+    let drops: Vec<Known> = known_drops(&ledgers, &listed)
+        .into_iter()
+        .filter(|d| wanted(d) && bodies::is_here(home, d))
+        .collect();
     let mut writer = Writer::create(&args.file, &profile)?;
     for roster in Rosters::load(home, &profile.box_key)?.iter() {
         writer.roster(roster)?;
@@ -72,18 +75,34 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     let mut bytes = 0;
     for drop in &drops {
         let body = Bodies::open(home, drop)?;
-        writer.drop(drop, &mut body.context("a drop vanished while it was being copied: run `bundle out` again")?)?;
+        writer.drop(
+            drop,
+            &mut body
+                .context("a drop vanished while it was being copied: run `bundle out` again")?,
+        )?;
         bytes += drop.size;
     }
     writer.finish()?;
     let count = drops.len();
     let json = json!({ "file": args.file, "drops": count, "bytes": bytes });
     let next = "On the machine with the identity: `sealdrop-desk inbox --bundle FILE`, then `open N --bundle FILE`.";
-    Ok(Answer::new(json, format!("{}: {count} drops, {}\n{next}", args.file.display(), text::bytes(bytes))))
+    Ok(Answer::new(
+        json,
+        format!(
+            "{}: {count} drops, {}\n{next}",
+            args.file.display(),
+            text::bytes(bytes)
+        ),
+    ))
 }
 
 /// A bundle with nothing but a signed roster, and those before it.
-pub(crate) fn write_roster(home: &Home, profile: &Profile, signed: &VerifiedBox, path: &Path) -> Result<()> {
+pub(crate) fn write_roster(
+    home: &Home,
+    profile: &Profile,
+    signed: &VerifiedBox,
+    path: &Path,
+) -> Result<()> {
     let mut writer = Writer::create(path, profile)?;
     for roster in Rosters::load(home, &profile.box_key)?.iter() {
         writer.roster(roster)?;
@@ -99,10 +118,15 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     bundle.import_public(home, sealdrop_client::system::now())?;
     let rosters = Rosters::load(home, &profile.box_key)?;
     let mut lines = Vec::new();
-    let waiting = bundle.outgoing()?.filter(|signed| signed.roster().epoch() > rosters.seen().epoch);
+    let waiting = bundle
+        .outgoing()?
+        .filter(|signed| signed.roster().epoch() > rosters.seen().epoch);
     if let Some(signed) = &waiting {
         set_outgoing(home, Some(signed))?;
-        lines.push(format!("roster {} waits to be published: run `sealdrop-desk publish`", signed.roster().epoch()));
+        lines.push(format!(
+            "roster {} waits to be published: run `sealdrop-desk publish`",
+            signed.roster().epoch()
+        ));
     }
     let verdicts = bundle.import_verdicts(home, &profile)?;
     if verdicts > 0 {
@@ -114,18 +138,29 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
         if bodies::is_here(home, &drop) {
             continue;
         }
-        let mut body = bundle.open(&drop)?.context("the bundle changed while it was being read")?;
-        if bodies::take(home, &drop, &mut body)? { taken += 1 } else { refused.push(hex(&drop.digest)) }
+        let mut body = bundle
+            .open(&drop)?
+            .context("the bundle changed while it was being read")?;
+        if bodies::take(home, &drop, &mut body)? {
+            taken += 1
+        } else {
+            refused.push(hex(&drop.digest))
+        }
     }
     lines.push(format!("{taken} new drops"));
-    lines.extend(refused.iter().map(|digest| format!("changed body: drop {digest} in the bundle has another hash; it was left out")));
+    lines.extend(refused.iter().map(|digest| {
+        format!("changed body: drop {digest} in the bundle has another hash; it was left out")
+    }));
     let json = json!({
         "roster": waiting.as_ref().map(|signed| signed.roster().epoch()),
         "verdicts": verdicts,
         "drops": taken,
         "refused": refused,
     });
-    Ok(Answer { failed: !refused.is_empty(), ..Answer::new(json, lines.join("\n")) })
+    Ok(Answer {
+        failed: !refused.is_empty(),
+        ..Answer::new(json, lines.join("\n"))
+    })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,32 +190,62 @@ impl Writer {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
-        let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part);
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        let mut writer = Self { path: path.to_owned(), part, file: BufWriter::new(file) };
+        let mut writer = Self {
+            path: path.to_owned(),
+            part,
+            file: BufWriter::new(file),
+        };
         let origin = profile.origin.as_ref().map(ToString::to_string);
-        writer.json("bundle.json", &Head { version: 1, box_key: profile.box_key.to_string(), origin })?;
+        writer.json(
+            "bundle.json",
+            &Head {
+                version: 1,
+                box_key: profile.box_key.to_string(),
+                origin,
+            },
+        )?;
         Ok(writer)
     }
 
     fn roster(&mut self, roster: &VerifiedBox) -> Result<()> {
-        self.small(&format!("rosters/{}.json", roster.roster().epoch()), roster.to_file().to_json().as_bytes())
+        self.small(
+            &format!("rosters/{}.json", roster.roster().epoch()),
+            roster.to_file().to_json().as_bytes(),
+        )
     }
 
     fn ledger(&mut self, ledger: &Ledger) -> Result<()> {
         let (Some((note, _)), Some(vkey)) = (ledger.checkpoint(), ledger.vkey()) else {
             return Ok(());
         };
-        let file = LogFile { vkey: vkey.to_string(), checkpoint: note.to_string(), entries: ledger.to_entries() };
+        let file = LogFile {
+            vkey: vkey.to_string(),
+            checkpoint: note.to_string(),
+            entries: ledger.to_entries(),
+        };
         self.json(&format!("log/{}.json", ledger.id()), &file)
     }
 
     fn drop(&mut self, drop: &Known, body: &mut dyn Read) -> Result<()> {
-        self.member(&format!("drops/{}/{}.age", drop.window, hex(&drop.digest)), drop.size, body)
+        self.member(
+            &format!("drops/{}/{}.age", drop.window, hex(&drop.digest)),
+            drop.size,
+            body,
+        )
     }
 
     fn json(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
-        self.small(name, &serde_json::to_vec(value).expect("our own state is always JSON"))
+        self.small(
+            name,
+            &serde_json::to_vec(value).expect("our own state is always JSON"),
+        )
     }
 
     fn small(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -196,7 +261,8 @@ impl Writer {
             file.write_all(&[0; BLOCK][..padding as usize])?;
             Ok(copied)
         };
-        let copied = write(&mut self.file).with_context(|| format!("cannot write {}", self.path.display()))?;
+        let copied = write(&mut self.file)
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
         if copied != size {
             bail!("{name} became shorter while it was being copied: run `bundle out` again");
         }
@@ -237,24 +303,47 @@ pub(crate) struct Bundle {
 impl Bundle {
     /// Reads everything but the drops.
     pub(crate) fn open(path: &Path, box_key: &BoxKey) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read the bundle {}", path.display()))?;
+        let file = File::open(path)
+            .with_context(|| format!("cannot read the bundle {}", path.display()))?;
         let mut bundle = Self {
             path: path.to_owned(),
-            head: Head { version: 0, box_key: String::new(), origin: None },
+            head: Head {
+                version: 0,
+                box_key: String::new(),
+                origin: None,
+            },
             box_key: box_key.clone(),
             small: Vec::new(),
             drops: HashMap::new(),
             order: Vec::new(),
         };
-        let not_a_bundle = || format!("{} is not a bundle, or is damaged: make it again with `bundle out`", path.display());
-        bundle.read_members(BufReader::new(file)).ok().flatten().with_context(not_a_bundle)?;
-        let head = bundle.get("bundle.json").and_then(|bytes| serde_json::from_slice::<Head>(bytes).ok());
+        let not_a_bundle = || {
+            format!(
+                "{} is not a bundle, or is damaged: make it again with `bundle out`",
+                path.display()
+            )
+        };
+        bundle
+            .read_members(BufReader::new(file))
+            .ok()
+            .flatten()
+            .with_context(not_a_bundle)?;
+        let head = bundle
+            .get("bundle.json")
+            .and_then(|bytes| serde_json::from_slice::<Head>(bytes).ok());
         bundle.head = head.with_context(not_a_bundle)?;
         if bundle.head.version > 1 {
-            bail!("{} was made by a newer sealdrop-desk: install that one", path.display());
+            bail!(
+                "{} was made by a newer sealdrop-desk: install that one",
+                path.display()
+            );
         }
         if bundle.head.box_key != box_key.to_string() {
-            bail!("{} is of another box ({}) than this desk ({box_key})", path.display(), text::line(&bundle.head.box_key));
+            bail!(
+                "{} is of another box ({}) than this desk ({box_key})",
+                path.display(),
+                text::line(&bundle.head.box_key)
+            );
         }
         Ok(bundle)
     }
@@ -297,28 +386,50 @@ impl Bundle {
     }
 
     fn get(&self, name: &str) -> Option<&[u8]> {
-        self.small.iter().find(|(n, _)| n == name).map(|(_, bytes)| bytes.as_slice())
+        self.small
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, bytes)| bytes.as_slice())
     }
 
     fn in_folder<'b>(&'b self, folder: &'b str) -> impl Iterator<Item = &'b [u8]> {
-        self.small.iter().filter(move |(name, _)| name.starts_with(folder)).map(|(_, bytes)| bytes.as_slice())
+        self.small
+            .iter()
+            .filter(move |(name, _)| name.starts_with(folder))
+            .map(|(_, bytes)| bytes.as_slice())
     }
 
     /// Takes over what proves itself: rosters by the box key, logs by their keys and what is known of them, and what was listed.
     pub(crate) fn import_public(&self, home: &Home, now: Time) -> Result<()> {
-        let damaged = || format!("{} holds a roster or log that is not of this box, or damaged: make it again", self.path.display());
+        let damaged = || {
+            format!(
+                "{} holds a roster or log that is not of this box, or damaged: make it again",
+                self.path.display()
+            )
+        };
         let mut rosters = Rosters::load(home, &self.box_key)?;
         for bytes in self.in_folder("rosters/") {
             let file = BoxFile::parse(bytes).with_context(damaged)?;
-            rosters.add(home, file.verify_ignoring_expiry(&self.box_key).with_context(damaged)?)?;
+            rosters.add(
+                home,
+                file.verify_ignoring_expiry(&self.box_key)
+                    .with_context(damaged)?,
+            )?;
         }
         for bytes in self.in_folder("log/") {
             let file: LogFile = serde_json::from_slice(bytes).with_context(damaged)?;
             let vkey = Vkey::parse(&file.vkey).with_context(damaged)?;
             let note = Note::parse(file.checkpoint.as_bytes()).with_context(damaged)?;
             let leaves = parse_entries(file.entries.as_bytes()).with_context(damaged)?;
-            let Some(roster) = rosters.iter().map(VerifiedBox::roster).find(|roster| *roster.log_key() == vkey) else {
-                bail!("{} holds a log that no roster names: make it again", self.path.display());
+            let Some(roster) = rosters
+                .iter()
+                .map(VerifiedBox::roster)
+                .find(|roster| *roster.log_key() == vkey)
+            else {
+                bail!(
+                    "{} holds a log that no roster names: make it again",
+                    self.path.display()
+                );
             };
             ledger::import(home, &vkey, &note, &leaves, roster.window(now))?;
         }
@@ -333,8 +444,14 @@ impl Bundle {
         let profile = home.profile()?;
         if let (None, Some(origin)) = (&profile.origin, &self.head.origin) {
             let origin: Origin = origin.parse().with_context(damaged)?;
-            if rosters.latest().is_some_and(|latest| latest.roster().origins().contains(&origin)) {
-                home.write_profile(&Profile { origin: Some(origin), ..profile })?;
+            if rosters
+                .latest()
+                .is_some_and(|latest| latest.roster().origins().contains(&origin))
+            {
+                home.write_profile(&Profile {
+                    origin: Some(origin),
+                    ..profile
+                })?;
             }
         }
         Ok(())
@@ -342,10 +459,18 @@ impl Bundle {
 
     /// Verdicts made elsewhere are news only where none can be made. Gives how many were new.
     fn import_verdicts(&self, home: &Home, profile: &Profile) -> Result<u64> {
-        let Some(bytes) = self.get("verdicts.json").filter(|_| profile.recipients.is_empty()) else {
+        let Some(bytes) = self
+            .get("verdicts.json")
+            .filter(|_| profile.recipients.is_empty())
+        else {
             return Ok(0);
         };
-        let theirs: Verdicts = serde_json::from_slice(bytes).with_context(|| format!("the verdicts in {} are damaged: make it again", self.path.display()))?;
+        let theirs: Verdicts = serde_json::from_slice(bytes).with_context(|| {
+            format!(
+                "the verdicts in {} are damaged: make it again",
+                self.path.display()
+            )
+        })?;
         let mut ours = Verdicts::load(home)?;
         let mut new = 0;
         for (digest, verdict) in theirs.drops {
@@ -370,19 +495,37 @@ impl Bundle {
         let Some(bytes) = self.get("outgoing.json") else {
             return Ok(None);
         };
-        let refused = || format!("the roster in {} is not signed by the key of this box", self.path.display());
+        let refused = || {
+            format!(
+                "the roster in {} is not signed by the key of this box",
+                self.path.display()
+            )
+        };
         let file = BoxFile::parse(bytes).with_context(refused)?;
-        Ok(Some(file.verify_ignoring_expiry(&self.box_key).with_context(refused)?))
+        Ok(Some(
+            file.verify_ignoring_expiry(&self.box_key)
+                .with_context(refused)?,
+        ))
     }
 
     /// The drops of the bundle, in the order of `all`; behind them those that `all` does not know.
     pub(crate) fn drops_in_order(&self, all: &[Known]) -> Vec<Known> {
-        let has = |drop: &&Known| self.drops.get(&drop.digest).is_some_and(|(_, _, size)| *size == drop.size);
+        let has = |drop: &&Known| {
+            self.drops
+                .get(&drop.digest)
+                .is_some_and(|(_, _, size)| *size == drop.size)
+        };
         let mut drops: Vec<Known> = all.iter().filter(has).cloned().collect();
+        let known: HashSet<[u8; 32]> = drops.iter().map(|drop| drop.digest).collect();
         for digest in &self.order {
             let (window, _, size) = self.drops[digest];
-            if !drops.iter().any(|drop| drop.digest == *digest) {
-                drops.push(Known { digest: *digest, size, window, index: None });
+            if !known.contains(digest) {
+                drops.push(Known {
+                    digest: *digest,
+                    size,
+                    window,
+                    index: None,
+                });
             }
         }
         drops
@@ -399,12 +542,16 @@ impl Bodies for Bundle {
             file.seek(SeekFrom::Start(*at))?;
             Ok(file)
         };
-        let file = open().with_context(|| format!("cannot read the bundle {}", self.path.display()))?;
+        let file =
+            open().with_context(|| format!("cannot read the bundle {}", self.path.display()))?;
         Ok(Some(Box::new(file.take(*size))))
     }
 }
 
 fn parse_drop_name(rest: &str) -> Option<(Window, [u8; 32])> {
     let (window, file) = rest.split_once('/')?;
-    Some((Window(from_decimal(window)?), from_hex(file.strip_suffix(".age")?)?))
+    Some((
+        Window(from_decimal(window)?),
+        from_hex(file.strip_suffix(".age")?)?,
+    ))
 }

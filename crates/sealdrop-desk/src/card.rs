@@ -38,19 +38,32 @@ impl Card {
             }),
             _ => None,
         };
-        let device = |(access, witness): &(_, _)| Device { access: Clone::clone(access), witness: Clone::clone(witness) };
-        Self { box_key: profile.box_key.clone(), member, devices: profile.device.iter().map(device).collect() }
+        let device = |(access, witness): &(_, _)| Device {
+            access: Clone::clone(access),
+            witness: Clone::clone(witness),
+        };
+        Self {
+            box_key: profile.box_key.clone(),
+            member,
+            devices: profile.device.iter().map(device).collect(),
+        }
     }
 
     /// Reads a card that someone sent.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let len = std::fs::metadata(path).with_context(|| format!("cannot read the card {}", path.display()))?.len();
+        let len = std::fs::metadata(path)
+            .with_context(|| format!("cannot read the card {}", path.display()))?
+            .len();
         if len > MAX_CARD {
             bail!("{} is too large for a member card", path.display());
         }
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read the card {}", path.display()))?;
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("cannot read the card {}", path.display()))?;
         Self::parse(&bytes).with_context(|| {
-            format!("{} is not a member card: ask for the output of `sealdrop-desk keys --card`", path.display())
+            format!(
+                "{} is not a member card: ask for the output of `sealdrop-desk keys --card`",
+                path.display()
+            )
         })
     }
 
@@ -60,7 +73,8 @@ impl Card {
 
     /// The card as text, ending in a newline.
     pub(crate) fn to_json(&self) -> String {
-        let mut json = serde_json::to_string_pretty(&Wire::from(self)).expect("texts are always JSON");
+        let mut json =
+            serde_json::to_string_pretty(&Wire::from(self)).expect("texts are always JSON");
         json.push('\n');
         json
     }
@@ -75,7 +89,10 @@ impl Card {
         }
         for device in &self.devices {
             if !draft.members.iter().any(|m| m.name == device.member()) {
-                bail!("the card is for a machine of {}, who is not a member: add that member's own card first", device.member());
+                bail!(
+                    "the card is for a machine of {}, who is not a member: add that member's own card first",
+                    device.member()
+                );
             }
             match draft.devices.iter_mut().find(|d| d.name() == device.name()) {
                 Some(there) => *there = device.clone(),
@@ -99,14 +116,26 @@ impl Card {
 /// A member as two lines.
 pub(crate) fn member_lines(member: &Member) -> [String; 2] {
     [
-        format!("{} ({})  recipient {}", member.name, member.role, member.recipient.fingerprint()),
-        format!("{}  voice {}", " ".repeat(member.name.len() + member.role.len() + 3), member.voice.key().fingerprint()),
+        format!(
+            "{} ({})  recipient {}",
+            member.name,
+            member.role,
+            member.recipient.fingerprint()
+        ),
+        format!(
+            "{}  voice {}",
+            " ".repeat(member.name.len() + member.role.len() + 3),
+            member.voice.key().fingerprint()
+        ),
     ]
 }
 
 /// A device as one line.
 pub(crate) fn device_line(device: &Device) -> String {
-    let [access, witness] = [device.access.key().fingerprint(), device.witness.key().fingerprint()];
+    let [access, witness] = [
+        device.access.key().fingerprint(),
+        device.witness.key().fingerprint(),
+    ];
     format!("{}  access {access}  witness {witness}", device.name())
 }
 
@@ -151,7 +180,10 @@ impl From<&Card> for Wire {
             devices: card
                 .devices
                 .iter()
-                .map(|d| WireDevice { access: d.access.to_string(), witness: d.witness.to_string() })
+                .map(|d| WireDevice {
+                    access: d.access.to_string(),
+                    witness: d.witness.to_string(),
+                })
                 .collect(),
         }
     }
@@ -169,14 +201,23 @@ impl Wire {
             }),
         };
         let devices = self.devices.iter().map(|wire| {
-            let device = Device { access: Vkey::parse(&wire.access)?, witness: Vkey::parse(&wire.witness)? };
+            let device = Device {
+                access: Vkey::parse(&wire.access)?,
+                witness: Vkey::parse(&wire.witness)?,
+            };
             let (member, name) = device.name().split_once('/')?;
-            let fits = encoding::is_handle(member) && encoding::is_handle(name) && device.access.name() == device.witness.name();
+            let fits = encoding::is_handle(member)
+                && encoding::is_handle(name)
+                && device.access.name() == device.witness.name();
             fits.then_some(device)
         });
         let devices = devices.collect::<Option<Vec<_>>>()?;
         let box_key = BoxKey::parse(&self.box_key).ok()?;
-        (self.version == 1 && (member.is_some() || !devices.is_empty())).then_some(Card { box_key, member, devices })
+        (self.version == 1 && (member.is_some() || !devices.is_empty())).then_some(Card {
+            box_key,
+            member,
+            devices,
+        })
     }
 }
 
@@ -188,6 +229,8 @@ impl Serialize for Card {
 
 impl<'de> Deserialize<'de> for Card {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Wire::deserialize(deserializer)?.parse().ok_or_else(|| serde::de::Error::custom("not a member card"))
+        Wire::deserialize(deserializer)?
+            .parse()
+            .ok_or_else(|| serde::de::Error::custom("not a member card"))
     }
 }

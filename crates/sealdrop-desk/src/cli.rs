@@ -11,7 +11,12 @@ use crate::{bundle, inbox, init, publish};
 /// A box is reached by its drop address, https://host#sdbox1…, which you put into SECURITY.md. The server keeps what it cannot read; this program
 /// fetches it, checks that the server hides nothing, and opens it here. Opened text is shown and never stored.
 #[derive(Parser)]
-#[command(name = "sealdrop-desk", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "sealdrop-desk",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
 #[command(after_long_help = "A new box:
   sealdrop-desk init                                  make the keys
   sealdrop-server --data DIR --box sdbox1…            on the server
@@ -34,7 +39,12 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "DIR", env = "SEALDROP_HOME")]
     pub(crate) home: Option<PathBuf>,
     /// Read the passphrase from the first line of FILE, for scripts; otherwise it is asked for
-    #[arg(long, global = true, value_name = "FILE", env = "SEALDROP_PASSPHRASE_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SEALDROP_PASSPHRASE_FILE"
+    )]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Reach the server through a SOCKS proxy, socks5h://host:port
     #[arg(long, global = true, value_name = "URL", env = "SEALDROP_PROXY")]

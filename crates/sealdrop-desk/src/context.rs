@@ -47,7 +47,11 @@ pub(crate) struct Answer {
 impl Answer {
     /// An answer that needs no attention.
     pub(crate) fn new(json: Value, text: impl Into<String>) -> Self {
-        Self { json, text: text.into(), failed: false }
+        Self {
+            json,
+            text: text.into(),
+            failed: false,
+        }
     }
 }
 
@@ -64,6 +68,11 @@ pub(crate) use usage;
 
 /// Bold on a terminal, plain elsewhere.
 pub(crate) fn heading(text: &str) -> String {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    if colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    let colour = std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    if colour {
+        format!("\x1b[1m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }

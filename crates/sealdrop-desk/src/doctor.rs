@@ -24,10 +24,13 @@ use crate::rosters::Rosters;
 use crate::{certificate, remote, text};
 
 /// A roster, or a certificate, is worth a warning from here on.
-const SOON: u64 = 14 * 86_400;
+pub(crate) const SOON: u64 = 14 * 86_400;
 
 /// The field by which everyone knows such a report.
-const MARK: (&str, &str) = ("synthetic", "filed by sealdrop-desk doctor; not a real report");
+const MARK: (&str, &str) = (
+    "synthetic",
+    "filed by sealdrop-desk doctor; not a real report",
+);
 
 /// Makes every check, and says what each came to.
 pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Answer> {
@@ -38,14 +41,23 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
     let address = profile.address()?;
     let client = remote::client(context, &address.origin)?;
     let now = sealdrop_client::system::now();
-    checks.add("certificate", certificate::check(context, &address.origin, now));
+    checks.add(
+        "certificate",
+        certificate::check(context, &address.origin, now),
+    );
     let mut rosters = Rosters::load(home, &profile.box_key)?;
-    let roster = checks.take("roster", check_roster(&client, home, &profile, &mut rosters, now));
+    let roster = checks.take(
+        "roster",
+        check_roster(&client, home, &profile, &mut rosters, now),
+    );
     if let Some(roster) = roster {
         checks.add("keys", check_keys(&roster, &profile));
         checks.add("log", check_log(&client, home, &roster));
         if !no_report {
-            checks.add("report", check_report(context, home, &client, &keyring, &rosters, &roster, now));
+            checks.add(
+                "report",
+                check_report(context, home, &client, &keyring, &rosters, &roster, now),
+            );
         }
     }
     Ok(checks.into_answer())
@@ -73,7 +85,8 @@ impl Checks {
         };
         self.failed |= state == "failed";
         self.lines.push(format!("{state:<8} {name:<12} {text}"));
-        self.values.push(json!({ "check": name, "state": state, "text": text }));
+        self.values
+            .push(json!({ "check": name, "state": state, "text": text }));
     }
 
     fn take<T>(&mut self, name: &str, found: Result<(T, Finding)>) -> Option<T> {
@@ -91,22 +104,43 @@ impl Checks {
 
     fn into_answer(self) -> Answer {
         let json = json!({ "healthy": !self.failed, "checks": self.values });
-        Answer { failed: self.failed, ..Answer::new(json, self.lines.join("\n")) }
+        Answer {
+            failed: self.failed,
+            ..Answer::new(json, self.lines.join("\n"))
+        }
     }
 }
 
 /// The roster that a reporter would get, by a reporter's rules.
-fn check_roster(client: &Client, home: &Home, profile: &Profile, rosters: &mut Rosters, now: Time) -> Result<(Roster, Finding)> {
-    let fetched = client.fetch_box(&profile.box_key, now, Seen::default()).context("a reporter could not use what the server shows")?;
+fn check_roster(
+    client: &Client,
+    home: &Home,
+    profile: &Profile,
+    rosters: &mut Rosters,
+    now: Time,
+) -> Result<(Roster, Finding)> {
+    let fetched = client
+        .fetch_box(&profile.box_key, now, Seen::default())
+        .context("a reporter could not use what the server shows")?;
     let roster = fetched.roster().clone();
     if roster.epoch() < rosters.seen().epoch {
-        bail!("the server shows roster {} and you have published {}: publish again", roster.epoch(), rosters.seen().epoch);
+        bail!(
+            "the server shows roster {} and you have published {}: publish again",
+            roster.epoch(),
+            rosters.seen().epoch
+        );
     }
     remote::fetch_history(client, &profile.box_key, home, rosters, &fetched)?;
     rosters.add(home, fetched)?;
-    let until = format!("roster {} expires {}", roster.epoch(), text::in_days(now, roster.expires()));
+    let until = format!(
+        "roster {} expires {}",
+        roster.epoch(),
+        text::in_days(now, roster.expires())
+    );
     let finding = if roster.expires().0.saturating_sub(now.0) < SOON {
-        Finding::Warning(format!("{until}, and then nobody can report: publish a new one on the machine with the box key"))
+        Finding::Warning(format!(
+            "{until}, and then nobody can report: publish a new one on the machine with the box key"
+        ))
     } else {
         Finding::Good(until)
     };
@@ -115,79 +149,136 @@ fn check_roster(client: &Client, home: &Home, profile: &Profile, rosters: &mut R
 
 fn check_keys(roster: &Roster, profile: &Profile) -> Result<Finding> {
     if !is_named(roster, profile) {
-        bail!("roster {} does not have the keys of this machine: `sealdrop-desk keys` shows which; give the card to whoever holds the box key", roster.epoch());
+        bail!(
+            "roster {} does not have the keys of this machine: `sealdrop-desk keys` shows which; give the card to whoever holds the box key",
+            roster.epoch()
+        );
     }
-    Ok(Finding::Good(format!("roster {} has the keys of this machine", roster.epoch())))
+    Ok(Finding::Good(format!(
+        "roster {} has the keys of this machine",
+        roster.epoch()
+    )))
 }
 
 fn check_log(client: &Client, home: &Home, roster: &Roster) -> Result<Finding> {
-    let note = client.checkpoint().context("cannot fetch the log's checkpoint")?;
+    let note = client
+        .checkpoint()
+        .context("cannot fetch the log's checkpoint")?;
     let (ledger, _) = Ledger::of(Ledger::load_all(home)?, roster.log_key());
     let checkpoint = ledger.check_checkpoint(&note, roster.log_key())?;
     let ahead = checkpoint.size - ledger.size();
     Ok(match ahead {
-        0 => Finding::Good(format!("{} entries, all of them checked here", checkpoint.size)),
-        _ => Finding::Good(format!("{} entries, {ahead} not yet checked here: run `sealdrop-desk sync`", checkpoint.size)),
+        0 => Finding::Good(format!(
+            "{} entries, all of them checked here",
+            checkpoint.size
+        )),
+        _ => Finding::Good(format!(
+            "{} entries, {ahead} not yet checked here: run `sealdrop-desk sync`",
+            checkpoint.size
+        )),
     })
 }
 
 /// Files a report as a stranger would, finds it in the listing, and opens it.
-fn check_report(context: &Context, home: &Home, client: &Client, keyring: &Keyring, rosters: &Rosters, roster: &Roster, now: Time) -> Result<Finding> {
+fn check_report(
+    context: &Context,
+    home: &Home,
+    client: &Client,
+    keyring: &Keyring,
+    rosters: &Rosters,
+    roster: &Roster,
+    now: Time,
+) -> Result<Finding> {
     let mut rng = sealdrop_client::system::rng();
     let keys = Phrase::generate(&mut rng).keys(roster.box_key());
     let (report, sealed) = seal(roster, &keys, &mut rng)?;
     let sent = client.send(&mut Bytes(sealed), None, OnFailure::Forget, &mut |_| {});
-    let sent = sent.map_err(|failed| failed.error).context("a report cannot be filed")?;
+    let sent = sent
+        .map_err(|failed| failed.error)
+        .context("a report cannot be filed")?;
     let digest = hex(&sent.digest);
     let mut verdicts = Verdicts::load(home)?;
     verdicts.synthetic.push(digest.clone());
     verdicts.save(home)?;
-    let promise = Promise::verify(&sent.promise, roster.log_key()).context("the server's promise is refused")?;
-    promise.check(&sent.digest, sent.size, roster.window(now)).context("the server's promise is refused")?;
+    let promise = Promise::verify(&sent.promise, roster.log_key())
+        .context("the server's promise is refused")?;
+    promise
+        .check(&sent.digest, sent.size, roster.window(now))
+        .context("the server's promise is refused")?;
 
     let device = keyring.device()?;
     let (access, _) = device.keys();
     let member = client.member(&device.name, &access);
     let window = promise.leaf().window;
-    let listing = member.drops(window).context("the report was filed, and cannot be listed by this machine")?;
+    let listing = member
+        .drops(window)
+        .context("the report was filed, and cannot be listed by this machine")?;
     if !listing.drops.iter().any(|drop| drop.digest == sent.digest) {
         bail!("the server promised the report and does not list it (drop {digest})");
     }
     let mut listed = Listed::load(home)?;
     listed.add(&sent.digest, sent.size, window);
     listed.save(home)?;
-    let drop = Known { digest: sent.digest, size: sent.size, window, index: None };
+    let drop = Known {
+        digest: sent.digest,
+        size: sent.size,
+        window,
+        index: None,
+    };
     match bodies::fetch(context, home, &member, &drop)? {
         Fetched::Here => {}
-        Fetched::Missing => bail!("the server lists the report and does not give it (drop {digest})"),
+        Fetched::Missing => {
+            bail!("the server lists the report and does not give it (drop {digest})")
+        }
         Fetched::Changed => bail!("the server gives other bytes than were filed (drop {digest})"),
     }
     let identities = keyring.identities();
     if identities.is_empty() {
-        return Ok(Finding::Good("a synthetic report was filed and fetched; there is no identity here to open it".into()));
+        return Ok(Finding::Good(
+            "a synthetic report was filed and fetched; there is no identity here to open it".into(),
+        ));
     }
-    let opener = Opener { box_key: roster.box_key(), rosters, identities: &identities, bodies: home };
-    let (verdict, _) = opener.judge(&drop)?.context("the report vanished from this disk")?;
+    let opener = Opener {
+        box_key: roster.box_key(),
+        rosters,
+        identities: &identities,
+        bodies: home,
+    };
+    let (verdict, _) = opener
+        .judge(&drop)?
+        .context("the report vanished from this disk")?;
     match verdict {
-        Verdict::Opened { message, .. } if message == hex(&report.message) => {
-            Ok(Finding::Good("a synthetic report was filed, fetched and opened".into()))
-        }
+        Verdict::Opened { message, .. } if message == hex(&report.message) => Ok(Finding::Good(
+            "a synthetic report was filed, fetched and opened".into(),
+        )),
         Verdict::Opened { .. } => bail!("another report came out than went in"),
-        Verdict::Quarantined { reason, .. } => bail!("the report was filed and fetched, and does not open here: {reason}"),
+        Verdict::Quarantined { reason, .. } => {
+            bail!("the report was filed and fetched, and does not open here: {reason}")
+        }
     }
 }
 
-fn seal(roster: &Roster, keys: &ReporterKeys, rng: &mut impl rand_core::CryptoRng) -> Result<(Report, Vec<u8>)> {
+fn seal(
+    roster: &Roster,
+    keys: &ReporterKeys,
+    rng: &mut impl rand_core::CryptoRng,
+) -> Result<(Report, Vec<u8>)> {
     let mut report = Report::new(Kind::Report, roster, keys, rng);
-    report.form.insert("title".into(), "Synthetic report".into());
+    report
+        .form
+        .insert("title".into(), "Synthetic report".into());
     report.form.insert(MARK.0.into(), MARK.1.into());
     let mut nonce = [0; 16];
     rng.fill_bytes(&mut nonce);
     let file_key = FileKey::generate(rng);
-    let sealer = Sealer::new(roster, &report, &keys.voice, &file_key, nonce).context("a report cannot be sealed to this roster")?;
+    let sealer = Sealer::new(roster, &report, &keys.voice, &file_key, nonce)
+        .context("a report cannot be sealed to this roster")?;
     let mut sealed = Vec::new();
     let none = |_| -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(io::empty())) };
-    sealer.seal(none).read_to_end(&mut sealed).context("a report cannot be sealed")?;
+    sealer
+        .seal(none)
+        .read_to_end(&mut sealed)
+        .context("a report cannot be sealed")?;
     Ok((report, sealed))
 }
 

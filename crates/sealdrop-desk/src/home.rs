@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `desk.json` | which box this is, and the public halves of the keys here ([`Profile`]) |
 //! | `keyring.age` | the keys, sealed with a passphrase |
-//! | `rosters/<epoch>.note`, `.policy` | every roster seen |
-//! | `outgoing.note`, `.policy` | a roster that is signed and not yet on the server |
+//! | `rosters/<epoch>.json` | every roster seen |
+//! | `outgoing.json` | a roster that is signed and not yet on the server |
 //! | `pending.json` | what the next roster will change |
 //! | `log/log-<id>/` | the entries of the log as checked, and the last checkpoint |
 //! | `listed.json` | drops the server has shown that are in no checkpoint yet |
 //! | `drops/<window>/<digest>.age` | drops as they came |
+//! | `opening` | the drop being opened, if the program died of it |
+//! | `evidence/` | checkpoints that were refused |
 //! | `inbox.json` | verdicts and case numbers; no text of a report |
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -38,7 +40,10 @@ impl Home {
     /// Makes an empty folder for `init`.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
         if dir.join("desk.json").exists() {
-            bail!("{} already has a keyring: choose another folder with --home, or use the one there", dir.display());
+            bail!(
+                "{} already has a keyring: choose another folder with --home, or use the one there",
+                dir.display()
+            );
         }
         DirBuilder::new()
             .recursive(true)
@@ -53,7 +58,10 @@ impl Home {
     /// Opens the folder that `init` made.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         if !dir.join("desk.json").exists() {
-            bail!("there is no desk in {}: run `sealdrop-desk init`, or name its folder with --home", dir.display());
+            bail!(
+                "there is no desk in {}: run `sealdrop-desk init`, or name its folder with --home",
+                dir.display()
+            );
         }
         let home = Self::lock(dir)?;
         home.profile()?;
@@ -62,13 +70,24 @@ impl Home {
 
     fn lock(dir: &Path) -> Result<Self> {
         let path = dir.join("lock");
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path);
         let lock = lock.with_context(|| format!("cannot write to {}", dir.display()))?;
         if lock.try_lock().is_err() {
-            eprintln!("waiting for another sealdrop-desk that works in {}", dir.display());
-            lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+            eprintln!(
+                "waiting for another sealdrop-desk that works in {}",
+                dir.display()
+            );
+            lock.lock()
+                .with_context(|| format!("cannot lock {}", path.display()))?;
         }
-        Ok(Self { dir: dir.to_owned(), _lock: lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Where `name` is in the folder.
@@ -92,12 +111,19 @@ impl Home {
     }
 
     /// A JSON file; its default if there is none.
-    pub(crate) fn read_json<T: DeserializeOwned + Default>(&self, name: impl AsRef<Path>) -> Result<T> {
+    pub(crate) fn read_json<T: DeserializeOwned + Default>(
+        &self,
+        name: impl AsRef<Path>,
+    ) -> Result<T> {
         let name = name.as_ref();
         match self.read(name)? {
             None => Ok(T::default()),
-            Some(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is damaged: restore it from a backup", self.path(name).display())),
+            Some(bytes) => serde_json::from_slice(&bytes).with_context(|| {
+                format!(
+                    "{} is damaged: restore it from a backup",
+                    self.path(name).display()
+                )
+            }),
         }
     }
 
@@ -134,7 +160,10 @@ impl Home {
         let damaged = || format!("{} is damaged: restore it from a backup", path.display());
         let Version { version } = serde_json::from_slice(&bytes).with_context(damaged)?;
         if version > VERSION {
-            bail!("{} was written by a newer sealdrop-desk (version {version} of its layout, this one knows {VERSION}): install that one", self.dir.display());
+            bail!(
+                "{} was written by a newer sealdrop-desk (version {version} of its layout, this one knows {VERSION}): install that one",
+                self.dir.display()
+            );
         }
         let wire: ProfileWire = serde_json::from_slice(&bytes).with_context(damaged)?;
         wire.parse().with_context(damaged)
@@ -148,13 +177,21 @@ impl Home {
 
 /// Writes a file whole, owner-only, and makes it durable.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     make_folder(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = path.with_file_name(name);
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -197,8 +234,13 @@ impl Profile {
     /// The drop address, once the box has an origin.
     pub(crate) fn address(&self) -> Result<Address> {
         let origin = self.origin.clone();
-        let origin = origin.context("the box has no address yet: run `sealdrop-desk publish --origin https://…`")?;
-        Ok(Address { origin, box_key: self.box_key.clone() })
+        let origin = origin.context(
+            "the box has no address yet: run `sealdrop-desk publish --origin https://…`",
+        )?;
+        Ok(Address {
+            origin,
+            box_key: self.box_key.clone(),
+        })
     }
 }
 
@@ -247,8 +289,17 @@ impl ProfileWire {
             member: self.member,
             role: self.role,
             holds_box_key: self.holds_box_key,
-            recipients: self.recipients.iter().map(|r| Recipient::parse(r)).collect::<Result<_, _>>().ok()?,
-            voice: self.voice.map(|voice| Vkey::parse(&voice).ok_or(())).transpose().ok()?,
+            recipients: self
+                .recipients
+                .iter()
+                .map(|r| Recipient::parse(r))
+                .collect::<Result<_, _>>()
+                .ok()?,
+            voice: self
+                .voice
+                .map(|voice| Vkey::parse(&voice).ok_or(()))
+                .transpose()
+                .ok()?,
             device,
         })
     }
@@ -262,7 +313,8 @@ mod tests {
     fn a_folder_of_a_newer_version_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::create(dir.path()).unwrap();
-        home.write("desk.json", br#"{"version": 2, "what": "is new"}"#).unwrap();
+        home.write("desk.json", br#"{"version": 2, "what": "is new"}"#)
+            .unwrap();
         drop(home);
         let error = Home::open(dir.path()).err().unwrap().to_string();
         assert!(error.contains("newer sealdrop-desk"), "{error}");

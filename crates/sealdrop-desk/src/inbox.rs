@@ -44,8 +44,16 @@ impl<'a> Desk<'a> {
     pub(crate) fn open(context: &Context, home: &'a Home, from: &From) -> Result<Self> {
         let profile = home.profile()?;
         // Only a machine with an identity needs its keyring to read: one without shows what others have found.
-        let identities = if profile.recipients.is_empty() { Vec::new() } else { Keyring::unlock(context, home)?.identities() };
-        let bundle = from.bundle.as_ref().map(|path| Bundle::open(path, &profile.box_key)).transpose()?;
+        let identities = if profile.recipients.is_empty() {
+            Vec::new()
+        } else {
+            Keyring::unlock(context, home)?.identities()
+        };
+        let bundle = from
+            .bundle
+            .as_ref()
+            .map(|path| Bundle::open(path, &profile.box_key))
+            .transpose()?;
         if let Some(bundle) = &bundle {
             bundle.import_public(home, sealdrop_client::system::now())?;
         }
@@ -55,21 +63,43 @@ impl<'a> Desk<'a> {
             None => (all, Box::new(BorrowedHome(home))),
         };
         let rosters = Rosters::load(home, &profile.box_key)?;
-        Ok(Self { home, rosters, identities, drops, bodies, verdicts: Verdicts::load(home)?, profile })
+        Ok(Self {
+            home,
+            rosters,
+            identities,
+            drops,
+            bodies,
+            verdicts: Verdicts::load(home)?,
+            profile,
+        })
     }
 
     fn opener(&self) -> Opener<'_> {
-        Opener { box_key: &self.profile.box_key, rosters: &self.rosters, identities: &self.identities, bodies: &*self.bodies }
+        Opener {
+            box_key: &self.profile.box_key,
+            rosters: &self.rosters,
+            identities: &self.identities,
+            bodies: &*self.bodies,
+        }
     }
 
     /// Sorts all drops, and keeps what was found.
     pub(crate) fn sort(&mut self, context: &Context) -> Result<Inbox> {
         let mut verdicts = std::mem::take(&mut self.verdicts);
-        let inbox = sort(&self.opener(), &mut verdicts, &self.drops, |drop| {
-            if context.is_chatty() && drop.size > 64 << 20 {
-                context.remark(format_args!("opening a drop of {}…", text::bytes(drop.size)));
-            }
-        });
+        let inbox = sort(
+            self.home,
+            &self.opener(),
+            &mut verdicts,
+            &self.drops,
+            |drop| {
+                if context.is_chatty() && drop.size > 64 << 20 {
+                    context.remark(format_args!(
+                        "opening a drop of {}…",
+                        text::bytes(drop.size)
+                    ));
+                }
+            },
+        );
         // What was judged before something failed is kept all the same.
         verdicts.save(self.home)?;
         self.verdicts = verdicts;
@@ -78,7 +108,9 @@ impl<'a> Desk<'a> {
 
     fn require_identity(&self) -> Result<()> {
         if self.identities.is_empty() {
-            bail!("there is no identity on this machine: run `bundle out FILE` here, and `open --bundle FILE` on the machine that has one");
+            bail!(
+                "there is no identity on this machine: run `bundle out FILE` here, and `open --bundle FILE` on the machine that has one"
+            );
         }
         Ok(())
     }
@@ -86,7 +118,9 @@ impl<'a> Desk<'a> {
     fn case<'i>(&self, inbox: &'i Inbox, number: u64) -> Result<&'i [Message]> {
         match inbox.cases.get(&number) {
             Some(messages) => Ok(messages),
-            None => bail!("there is no case {number} here: `sealdrop-desk inbox` shows the ones there are"),
+            None => bail!(
+                "there is no case {number} here: `sealdrop-desk inbox` shows the ones there are"
+            ),
         }
     }
 
@@ -97,17 +131,34 @@ impl<'a> Desk<'a> {
 
     /// If no drop opens, the keys here are probably the wrong ones, which is to be said plainly.
     fn wrong_key_hint(&self, inbox: &Inbox) -> Option<String> {
-        let not_ours = inbox.quarantine.iter().filter(|(_, reason)| reason == "not addressed to you").count();
+        let not_ours = inbox
+            .quarantine
+            .iter()
+            .filter(|(_, reason)| reason == "not addressed to you")
+            .count();
         if not_ours == 0 || !inbox.cases.is_empty() {
             return None;
         }
-        let held: Vec<String> = self.identities.iter().map(|identity| identity.to_public().fingerprint()).collect();
-        Some(format!("{not_ours} drops are not addressed to you: {}", self.expected_key(&held)))
+        let held: Vec<String> = self
+            .identities
+            .iter()
+            .map(|identity| identity.to_public().fingerprint())
+            .collect();
+        Some(format!(
+            "{not_ours} drops are not addressed to you: {}",
+            self.expected_key(&held)
+        ))
     }
 
     fn expected_key(&self, held: &[String]) -> String {
         let latest = self.rosters.latest().map(|latest| latest.roster());
-        let expected = latest.and_then(|roster| roster.members().iter().find(|m| m.name == self.profile.member).map(|m| (roster.epoch(), m)));
+        let expected = latest.and_then(|roster| {
+            roster
+                .members()
+                .iter()
+                .find(|m| m.name == self.profile.member)
+                .map(|m| (roster.epoch(), m))
+        });
         let held = held.join(", ");
         match expected {
             Some((epoch, member)) if held.contains(&member.recipient.fingerprint()) => format!(
@@ -115,7 +166,8 @@ impl<'a> Desk<'a> {
             ),
             Some((epoch, member)) => format!(
                 "roster {epoch} expects {} for {}, and this machine holds {held}; give the card from `sealdrop-desk keys --card` to whoever holds the box key, or restore the old keys with `sealdrop-desk init --restore RECOVERY`",
-                member.recipient.fingerprint(), member.name
+                member.recipient.fingerprint(),
+                member.name
             ),
             None => format!(
                 "no roster here names {}, and this machine holds {held}; give the card from `sealdrop-desk keys --card` to whoever holds the box key",
@@ -138,13 +190,26 @@ impl Bodies for BorrowedHome<'_> {
 pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer> {
     let mut desk = Desk::open(context, home, from)?;
     let inbox = desk.sort(context)?;
-    let window = desk.rosters.latest().map_or(1, |latest| latest.roster().window_length());
+    let window = desk
+        .rosters
+        .latest()
+        .map_or(1, |latest| latest.roster().window_length());
     let (mut lines, mut cases, mut hidden) = (Vec::new(), Vec::new(), 0);
     for (number, messages) in &inbox.cases {
-        let Some(first) = messages.first() else { continue };
-        let synthetic = messages.iter().all(|message| desk.verdicts.synthetic.contains(&hex(&message.drop.digest)));
-        let withdrawn = messages.iter().any(|message| message.kind == Kind::Withdraw);
-        let report = if desk.identities.is_empty() { None } else { Some(desk.report(first)?) };
+        let Some(first) = messages.first() else {
+            continue;
+        };
+        let synthetic = messages
+            .iter()
+            .all(|message| desk.verdicts.synthetic.contains(&hex(&message.drop.digest)));
+        let withdrawn = messages
+            .iter()
+            .any(|message| message.kind == Kind::Withdraw);
+        let report = if desk.identities.is_empty() {
+            None
+        } else {
+            Some(desk.report(first)?)
+        };
         let title = report.as_ref().map(title_of);
         let since = first.drop.window.start(window);
         cases.push(json!({
@@ -160,7 +225,15 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
             hidden += 1;
             continue;
         }
-        let mut notes = vec![format!("{} {}", messages.len(), if messages.len() == 1 { "message" } else { "messages" })];
+        let mut notes = vec![format!(
+            "{} {}",
+            messages.len(),
+            if messages.len() == 1 {
+                "message"
+            } else {
+                "messages"
+            }
+        )];
         if withdrawn {
             notes.push("withdrawn".into());
         }
@@ -168,16 +241,30 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
             notes.push("not yet in the log".into());
         }
         let title = title.unwrap_or_else(|| "(no identity here to read it)".into());
-        lines.push(format!("{number:>4}  {}  {}  [{}]", text::time(since), heading(&title), notes.join(", ")));
+        lines.push(format!(
+            "{number:>4}  {}  {}  [{}]",
+            text::time(since),
+            heading(&title),
+            notes.join(", ")
+        ));
     }
-    if inbox.cases.is_empty() {
+    if lines.is_empty() {
         lines.push("The inbox is empty.".into());
     }
     for (drop, reason) in &inbox.quarantine {
         if lines.last().is_none_or(|line| !line.starts_with("   -")) {
-            lines.push(format!("\n{} in quarantine, kept and not shown:", inbox.quarantine.len()));
+            lines.push(format!(
+                "\n{} in quarantine, kept and not shown:",
+                inbox.quarantine.len()
+            ));
         }
-        lines.push(format!("   -  {}  {}  {}  {}", text::time(drop.window.start(window)), &hex(&drop.digest)[..16], text::bytes(drop.size), text::line(reason)));
+        lines.push(format!(
+            "   -  {}  {}  {}  {}",
+            text::time(drop.window.start(window)),
+            &hex(&drop.digest)[..16],
+            text::bytes(drop.size),
+            text::line(reason)
+        ));
     }
     lines.extend(desk.wrong_key_hint(&inbox).map(|hint| format!("\n{hint}")));
     let mut rest = |count: u64, what: &str| {
@@ -186,8 +273,14 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
         }
     };
     rest(hidden, "synthetic, filed by `doctor`, not shown");
-    rest(inbox.missing, "known from the log and not here: run `sealdrop-desk sync`, which names them");
-    rest(inbox.unopened, "not opened: there is no identity here; carry them to the machine that has one with `sealdrop-desk bundle out`");
+    rest(
+        inbox.missing,
+        "known from the log and not here: run `sealdrop-desk sync`, which names them",
+    );
+    rest(
+        inbox.unopened,
+        "not opened: there is no identity here; carry them to the machine that has one with `sealdrop-desk bundle out`",
+    );
     let quarantine: Vec<Value> = inbox
         .quarantine
         .iter()
@@ -203,27 +296,50 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
     desk.require_identity()?;
     let inbox = desk.sort(context)?;
     let messages = desk.case(&inbox, number)?;
-    let window = desk.rosters.latest().map_or(1, |latest| latest.roster().window_length());
+    let window = desk
+        .rosters
+        .latest()
+        .map_or(1, |latest| latest.roster().window_length());
     let (mut lines, mut values) = (Vec::new(), Vec::new());
     for (position, message) in (1..).zip(messages) {
         let report = desk.report(message)?;
         let synthetic = desk.verdicts.synthetic.contains(&hex(&message.drop.digest));
         if position == 1 {
-            lines.push(format!("Case {number}  conversation {}", report.conversation));
+            lines.push(format!(
+                "Case {number}  conversation {}",
+                report.conversation
+            ));
         }
-        let logged = message.drop.index.map_or("not yet in the log".into(), |index| format!("entry {index} of the log"));
+        let logged = message
+            .drop
+            .index
+            .map_or("not yet in the log".into(), |index| {
+                format!("entry {index} of the log")
+            });
         let since = message.drop.window.start(window);
         let kind = kind_name(message.kind);
         lines.push(String::new());
-        lines.push(heading(&format!("{position}. {kind}, {} to {} UTC, {logged}, sealed to roster {}", text::time(since), &text::time(message.drop.window.end(window))[11..], message.epoch)));
+        lines.push(heading(&format!(
+            "{position}. {kind}, {} to {} UTC, {logged}, sealed to roster {}",
+            text::time(since),
+            &text::time(message.drop.window.end(window))[11..],
+            message.epoch
+        )));
         if synthetic {
             lines.push("synthetic: filed by `sealdrop-desk doctor` on this machine".into());
         }
         for (name, value) in ordered(&report) {
-            lines.push(format!("{name}:\n{}", text::block(value).trim_end_matches('\n')));
+            lines.push(format!(
+                "{name}:\n{}",
+                text::block(value).trim_end_matches('\n')
+            ));
         }
         for (i, attachment) in (1..).zip(&report.attachments) {
-            lines.push(format!("attachment {i}: {} ({})", text::line(&attachment.name), text::bytes(attachment.size)));
+            lines.push(format!(
+                "attachment {i}: {} ({})",
+                text::line(&attachment.name),
+                text::bytes(attachment.size)
+            ));
         }
         values.push(json!({
             "kind": kind,
@@ -237,18 +353,39 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
             "synthetic": synthetic,
         }));
     }
-    if messages.iter().any(|message| message.kind == Kind::Withdraw) {
+    if messages
+        .iter()
+        .any(|message| message.kind == Kind::Withdraw)
+    {
         lines.push("\nThe reporter has withdrawn this report.".into());
     }
-    Ok(Answer::new(json!({ "case": number, "messages": values }), lines.join("\n")))
+    Ok(Answer::new(
+        json!({ "case": number, "messages": values }),
+        lines.join("\n"),
+    ))
 }
 
 /// The fields that version 1 knows, in their order, then the unknown ones.
 fn ordered(report: &Report) -> Vec<(&str, &str)> {
-    const KNOWN: [&str; 6] = ["title", "description", "steps", "versions", "credit", "credit-name"];
-    let known = KNOWN.iter().filter_map(|name| report.form.get_key_value(*name));
-    let unknown = report.form.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str()));
-    known.chain(unknown).map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    const KNOWN: [&str; 6] = [
+        "title",
+        "description",
+        "steps",
+        "versions",
+        "credit",
+        "credit-name",
+    ];
+    let known = KNOWN
+        .iter()
+        .filter_map(|name| report.form.get_key_value(*name));
+    let unknown = report
+        .form
+        .iter()
+        .filter(|(name, _)| !KNOWN.contains(&name.as_str()));
+    known
+        .chain(unknown)
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
 }
 
 fn title_of(report: &Report) -> String {
@@ -268,7 +405,13 @@ fn kind_name(kind: Kind) -> &'static str {
 
 /// `attachments N -o DIR`: writes them out under their safe names. Nothing appears under its name before the whole drop was verified, and nothing
 /// is ever overwritten.
-pub(crate) fn attachments(context: &Context, home: &Home, number: u64, out: &Path, from: &From) -> Result<Answer> {
+pub(crate) fn attachments(
+    context: &Context,
+    home: &Home,
+    number: u64,
+    out: &Path,
+    from: &From,
+) -> Result<Answer> {
     let mut desk = Desk::open(context, home, from)?;
     desk.require_identity()?;
     let inbox = desk.sort(context)?;
@@ -282,22 +425,41 @@ pub(crate) fn attachments(context: &Context, home: &Home, number: u64, out: &Pat
             continue;
         }
         // The files of the report itself are in the folder, those of later messages in one of their own.
-        let folder = if position == 1 { out.to_owned() } else { out.join(format!("message-{position}")) };
+        let folder = if position == 1 {
+            out.to_owned()
+        } else {
+            out.join(format!("message-{position}"))
+        };
         written.extend(write_attachments(&desk, message, &folder)?);
     }
     let text = match written.len() {
         0 => format!("case {number} has no attachments"),
-        _ => written.iter().map(|(path, size)| format!("{}  {}", path.display(), text::bytes(*size))).collect::<Vec<_>>().join("\n"),
+        _ => written
+            .iter()
+            .map(|(path, size)| format!("{}  {}", path.display(), text::bytes(*size)))
+            .collect::<Vec<_>>()
+            .join("\n"),
     };
-    let files: Vec<Value> = written.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect();
+    let files: Vec<Value> = written
+        .iter()
+        .map(|(path, size)| json!({ "path": path, "size": size }))
+        .collect();
     Ok(Answer::new(json!({ "case": number, "files": files }), text))
 }
 
-fn write_attachments(desk: &Desk<'_>, message: &Message, folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
+fn write_attachments(
+    desk: &Desk<'_>,
+    message: &Message,
+    folder: &Path,
+) -> Result<Vec<(PathBuf, u64)>> {
     if fs::symlink_metadata(folder).is_ok_and(|found| !found.is_dir()) && !folder.is_dir() {
-        bail!("{} is not a folder: choose another with -o", folder.display());
+        bail!(
+            "{} is not a folder: choose another with -o",
+            folder.display()
+        );
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut staged = Staged { files: Vec::new() };
     let mut sink = Sink(|_: usize, member: &str| {
         let name = member.rsplit('/').next().unwrap_or(member);
@@ -305,8 +467,14 @@ fn write_attachments(desk: &Desk<'_>, message: &Message, folder: &Path) -> Resul
     });
     match desk.opener().open_whole(&message.drop, &mut sink)? {
         Some(Ok(_)) => staged.publish(),
-        Some(Err(reason)) => bail!("drop {} does not open any more ({reason}): nothing was written", hex(&message.drop.digest)),
-        None => bail!("drop {} is not on this machine: run `sealdrop-desk sync`", hex(&message.drop.digest)),
+        Some(Err(reason)) => bail!(
+            "drop {} does not open any more ({reason}): nothing was written",
+            hex(&message.drop.digest)
+        ),
+        None => bail!(
+            "drop {} is not on this machine: run `sealdrop-desk sync`",
+            hex(&message.drop.digest)
+        ),
     }
 }
 
@@ -319,8 +487,17 @@ impl Staged {
     /// Claims the name, so that nothing that is there is touched, and gives a file beside it.
     fn create(&mut self, path: PathBuf) -> io::Result<File> {
         let taken = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => io::Error::new(error.kind(), format!("{} exists already: choose an empty folder with -o", path.display())),
-            _ => io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display())),
+            io::ErrorKind::AlreadyExists => io::Error::new(
+                error.kind(),
+                format!(
+                    "{} exists already: choose an empty folder with -o",
+                    path.display()
+                ),
+            ),
+            _ => io::Error::new(
+                error.kind(),
+                format!("cannot write {}: {error}", path.display()),
+            ),
         };
         // `create_new` follows no link and replaces no file.
         new_file(&path).map_err(taken)?;
@@ -365,5 +542,9 @@ impl Drop for Staged {
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }

@@ -77,7 +77,11 @@ pub(crate) fn run(context: &Context, args: &Init) -> Result<Answer> {
     };
     if args.restore.is_some() && keyring.box_secret.is_some() && profile.device.is_some() {
         // The restored box key can name this new machine itself.
-        Pending { add: vec![Card::of(&profile)], remove: Vec::new() }.save(&home)?;
+        Pending {
+            add: vec![Card::of(&profile)],
+            remove: Vec::new(),
+        }
+        .save(&home)?;
     }
     keyring.save(&home, &profile, &passphrase, args.work_factor)?;
     Ok(answer(args, &home, &profile, recovery))
@@ -86,8 +90,19 @@ pub(crate) fn run(context: &Context, args: &Init) -> Result<Answer> {
 fn generate(args: &Init) -> Result<(Keyring, Option<Origin>)> {
     let mut rng = sealdrop_client::system::rng();
     let member = args.member.clone().unwrap_or_else(|| "maintainer".into());
-    let role = args.role.clone().unwrap_or_else(|| if args.join.is_some() { "member" } else { "lead" }.into());
-    for (what, name) in [("--member", &member), ("--role", &role), ("--device", &args.device)] {
+    let role = args.role.clone().unwrap_or_else(|| {
+        if args.join.is_some() {
+            "member"
+        } else {
+            "lead"
+        }
+        .into()
+    });
+    for (what, name) in [
+        ("--member", &member),
+        ("--role", &role),
+        ("--device", &args.device),
+    ] {
         if !is_handle(name) {
             usage!("{what}: names are 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit");
         }
@@ -109,9 +124,13 @@ fn generate(args: &Init) -> Result<(Keyring, Option<Origin>)> {
     let keyring = Keyring {
         box_key,
         box_secret,
-        identities: has_identity.then(|| IdentitySeed::generate(&mut rng)).into_iter().collect(),
+        identities: has_identity
+            .then(|| IdentitySeed::generate(&mut rng))
+            .into_iter()
+            .collect(),
         voice: has_identity.then(|| SecretKey::generate(&mut rng)),
-        device: (!args.offline).then(|| Device::generate(format!("{member}/{}", args.device), &mut rng)),
+        device: (!args.offline)
+            .then(|| Device::generate(format!("{member}/{}", args.device), &mut rng)),
         member,
         role,
     };
@@ -121,34 +140,53 @@ fn generate(args: &Init) -> Result<(Keyring, Option<Origin>)> {
 /// A drop address, or a bare box for one that is not published yet.
 fn join(text: &str) -> Result<(BoxKey, Option<Origin>)> {
     if text.starts_with("sdbox1") {
-        return Ok((BoxKey::parse(text).map_err(|error| Usage(format!("--join: {error}")))?, None));
+        return Ok((
+            BoxKey::parse(text).map_err(|error| Usage(format!("--join: {error}")))?,
+            None,
+        ));
     }
-    let address: Address = text.parse().map_err(|error| Usage(format!("--join: {error}; copy the address again from the project's SECURITY.md")))?;
+    let address: Address = text.parse().map_err(|error| {
+        Usage(format!(
+            "--join: {error}; copy the address again from the project's SECURITY.md"
+        ))
+    })?;
     Ok((address.box_key, Some(address.origin)))
 }
 
 /// The keys of a recovery file, with fresh keys for this machine: a device's keys are never on two machines.
 fn restore(args: &Init, file: &Path) -> Result<(Keyring, Option<Origin>)> {
     let join = args.join.as_deref().map(join).transpose()?;
-    let sealed = std::fs::read(file).with_context(|| format!("cannot read the recovery file {}", file.display()))?;
+    let sealed = std::fs::read(file)
+        .with_context(|| format!("cannot read the recovery file {}", file.display()))?;
     let typed = match &args.recovery_code_file {
         Some(path) => secret::read(path)?,
         None => secret::ask("Recovery code (12 words): ")?,
     };
-    let code = Phrase::parse(&typed).map_err(|error| anyhow::anyhow!("that is not a recovery code: {error}"))?.words();
+    let code = Phrase::parse(&typed)
+        .map_err(|error| anyhow::anyhow!("that is not a recovery code: {error}"))?
+        .words();
     let plain = passphrase::open(&sealed, &code).map_err(|error| match error {
-        PassphraseError::Wrong => anyhow::anyhow!("this recovery code is for another file than {}", file.display()),
+        PassphraseError::Wrong => anyhow::anyhow!(
+            "this recovery code is for another file than {}",
+            file.display()
+        ),
         _ => anyhow::anyhow!("{} is not a recovery file, or is damaged", file.display()),
     })?;
-    let mut keyring = Keyring::parse(&plain).with_context(|| format!("{} is not a recovery file of this version", file.display()))?;
+    let mut keyring = Keyring::parse(&plain)
+        .with_context(|| format!("{} is not a recovery file of this version", file.display()))?;
     let name = format!("{}/{}", keyring.member, args.device);
     if !is_handle(&args.device) {
         usage!("--device: names are 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit");
     }
-    keyring.device = (!args.offline).then(|| Device::generate(name, &mut sealdrop_client::system::rng()));
+    keyring.device =
+        (!args.offline).then(|| Device::generate(name, &mut sealdrop_client::system::rng()));
     let origin = match join {
         Some((box_key, _)) if box_key != keyring.box_key => {
-            bail!("{} holds the keys of another box ({}) than the address: check which box you mean", file.display(), keyring.box_key)
+            bail!(
+                "{} holds the keys of another box ({}) than the address: check which box you mean",
+                file.display(),
+                keyring.box_key
+            )
         }
         Some((_, origin)) => origin,
         None => None,
@@ -157,24 +195,53 @@ fn restore(args: &Init, file: &Path) -> Result<(Keyring, Option<Origin>)> {
 }
 
 /// Seals box key, identities and voice key to a fresh code of 12 words. The machine's own keys stay out: they are replaced, not restored.
-fn write_recovery(args: &Init, home: &Home, keyring: &Keyring) -> Result<(PathBuf, Zeroizing<String>)> {
-    let path = args.recovery.clone().unwrap_or_else(|| home.path("recovery.age"));
+fn write_recovery(
+    args: &Init,
+    home: &Home,
+    keyring: &Keyring,
+) -> Result<(PathBuf, Zeroizing<String>)> {
+    let path = args
+        .recovery
+        .clone()
+        .unwrap_or_else(|| home.path("recovery.age"));
     if path.exists() {
-        bail!("{} exists already: choose another place for the recovery file", path.display());
+        bail!(
+            "{} exists already: choose another place for the recovery file",
+            path.display()
+        );
     }
     let code = Phrase::generate(&mut sealdrop_client::system::rng()).words();
     let plain = keyring.to_json_without_device();
-    write_whole(&path, &passphrase::seal(&plain, &code, Some(RECOVERY_WORK_FACTOR)))?;
+    write_whole(
+        &path,
+        &passphrase::seal(&plain, &code, Some(RECOVERY_WORK_FACTOR)),
+    )?;
     Ok((path, code))
 }
 
-fn answer(args: &Init, home: &Home, profile: &Profile, recovery: Option<(PathBuf, Zeroizing<String>)>) -> Answer {
+fn answer(
+    args: &Init,
+    home: &Home,
+    profile: &Profile,
+    recovery: Option<(PathBuf, Zeroizing<String>)>,
+) -> Answer {
     let card = Card::of(profile);
-    let mut lines = vec![format!("{} is ready, for box {}", home.dir().display(), profile.box_key), String::new()];
+    let mut lines = vec![
+        format!(
+            "{} is ready, for box {}",
+            home.dir().display(),
+            profile.box_key
+        ),
+        String::new(),
+    ];
     lines.extend(card.lines().iter().map(|line| format!("  {line}")));
     let mut json = json!({ "box": profile.box_key.to_string(), "home": home.dir(), "member": profile.member, "card": card });
     if let Some((path, code)) = recovery {
-        lines.push(format!("\n{}\n\n  {}\n", heading("The recovery code. It is shown only now:"), *code));
+        lines.push(format!(
+            "\n{}\n\n  {}\n",
+            heading("The recovery code. It is shown only now:"),
+            *code
+        ));
         lines.push(format!("Write it on paper. With it and {} you get your keys back on another machine (`init --restore`); keep the two apart, and a copy of the file somewhere else than here.", path.display()));
         json["recovery"] = json!({ "file": path, "code": *code });
     }

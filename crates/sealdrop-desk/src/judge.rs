@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context as _, Result};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::key::BoxKey;
 use sealdrop_core::report::{Attachment, Kind, Report};
-use sealdrop_open::{Attachments, Context as OpenContext, Identity, Keys, NoAttachments, OpenError, Opened, Quarantine, open, peek};
+use sealdrop_open::{
+    Attachments, Context as OpenContext, Identity, Keys, NoAttachments, OpenError, Opened,
+    Quarantine, open, peek,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::bodies::{Bodies, Hashing};
@@ -64,9 +68,9 @@ impl Verdicts {
     pub(crate) fn get(&self, drop: &Known, identities: &[Identity]) -> Option<&Verdict> {
         let verdict = self.drops.get(&hex(&drop.digest))?;
         let stands = match verdict {
-            Verdict::Quarantined { held, .. } if !held.is_empty() => {
-                identities.iter().all(|identity| held.contains(&identity.to_public().fingerprint()))
-            }
+            Verdict::Quarantined { held, .. } if !held.is_empty() => identities
+                .iter()
+                .all(|identity| held.contains(&identity.to_public().fingerprint())),
             _ => true,
         };
         stands.then_some(verdict)
@@ -96,33 +100,58 @@ impl Opener<'_> {
             None => return Ok(None),
             Some(Ok(opened)) => (opened_verdict(&opened.report), true),
             Some(Err(reason)) => {
-                let keep = !matches!(reason, Reason::Changed | Reason::Quarantine(Quarantine::UnknownRoster));
+                let keep = !matches!(
+                    reason,
+                    Reason::Changed | Reason::Quarantine(Quarantine::UnknownRoster)
+                );
                 let held = match reason {
-                    Reason::Quarantine(Quarantine::NotAddressedToYou) => {
-                        self.identities.iter().map(|identity| identity.to_public().fingerprint()).collect()
-                    }
+                    Reason::Quarantine(Quarantine::NotAddressedToYou) => self
+                        .identities
+                        .iter()
+                        .map(|identity| identity.to_public().fingerprint())
+                        .collect(),
                     _ => Vec::new(),
                 };
-                (Verdict::Quarantined { reason: reason.to_string(), held }, keep)
+                (
+                    Verdict::Quarantined {
+                        reason: reason.to_string(),
+                        held,
+                    },
+                    keep,
+                )
             }
         };
         Ok(Some((verdict, keep)))
     }
 
     /// Opens a drop whole. The outer result is about this machine, the inner one about the drop.
-    pub(crate) fn open_whole(&self, drop: &Known, sink: &mut dyn Attachments) -> Result<Option<Result<Opened, Reason>>> {
+    pub(crate) fn open_whole(
+        &self,
+        drop: &Known,
+        sink: &mut dyn Attachments,
+    ) -> Result<Option<Result<Opened, Reason>>> {
         let Some(body) = self.bodies.open(drop)? else {
             return Ok(None);
         };
         let mut body = Hashing::new(body);
         let rosters = |epoch| self.rosters.get(epoch).cloned();
-        let context = OpenContext { box_key: self.box_key, roster: &rosters };
-        let opened = open(&mut body, drop.size, Keys::Identities(self.identities), &context, sink);
+        let context = OpenContext {
+            box_key: self.box_key,
+            roster: &rosters,
+        };
+        let opened = open(
+            &mut body,
+            drop.size,
+            Keys::Identities(self.identities),
+            &context,
+            sink,
+        );
         if let Err(OpenError::Io(error)) = opened {
             return Err(error).with_context(|| format!("cannot open drop {}", hex(&drop.digest)));
         }
         // Opening stops at the first fault; the rest is read for the hash alone.
-        io::copy(&mut body, &mut io::sink()).with_context(|| format!("cannot read drop {}", hex(&drop.digest)))?;
+        io::copy(&mut body, &mut io::sink())
+            .with_context(|| format!("cannot read drop {}", hex(&drop.digest)))?;
         if body.digest() != drop.digest {
             return Ok(Some(Err(Reason::Changed)));
         }
@@ -185,7 +214,14 @@ pub(crate) struct Inbox {
 
 /// Sorts drops into cases, opening those without a verdict. `drops` are in the order of the log, by which the first of two equal messages is the
 /// message and the second a replay.
-pub(crate) fn sort(opener: &Opener<'_>, verdicts: &mut Verdicts, drops: &[Known], mut opening: impl FnMut(&Known)) -> Result<Inbox> {
+pub(crate) fn sort(
+    home: &Home,
+    opener: &Opener<'_>,
+    verdicts: &mut Verdicts,
+    drops: &[Known],
+    mut opening: impl FnMut(&Known),
+) -> Result<Inbox> {
+    let guard = Guard { home };
     let mut inbox = Inbox::default();
     let mut messages: HashMap<String, ()> = HashMap::new();
     for drop in drops {
@@ -197,7 +233,7 @@ pub(crate) fn sort(opener: &Opener<'_>, verdicts: &mut Verdicts, drops: &[Known]
             }
             None => {
                 opening(drop);
-                let Some((verdict, keep)) = opener.judge(drop)? else {
+                let Some((verdict, keep)) = guard.judge(opener, drop)? else {
                     inbox.missing += 1;
                     continue;
                 };
@@ -212,13 +248,79 @@ pub(crate) fn sort(opener: &Opener<'_>, verdicts: &mut Verdicts, drops: &[Known]
             Verdict::Opened { message, .. } if messages.insert(message.clone(), ()).is_some() => {
                 inbox.quarantine.push((drop.clone(), "replay".into()));
             }
-            Verdict::Opened { conversation, kind, epoch, .. } => {
+            Verdict::Opened {
+                conversation,
+                kind,
+                epoch,
+                ..
+            } => {
                 let case = inbox.cases.entry(verdicts.case(&conversation)).or_default();
-                case.push(Message { drop: drop.clone(), kind, epoch });
+                case.push(Message {
+                    drop: drop.clone(),
+                    kind,
+                    epoch,
+                });
             }
         }
     }
     Ok(inbox)
+}
+
+/// Remembers which drop is being opened, so that one that brings the program down cannot do so for ever.
+struct Guard<'a> {
+    home: &'a Home,
+}
+
+impl Guard<'_> {
+    /// The file with the digest of the drop being opened and how often that was begun. It is not there when nothing went wrong.
+    const FILE: &'static str = "opening";
+    /// How often a drop may end the program: once may be the user's own Ctrl-C.
+    const PATIENCE: u32 = 2;
+
+    fn judge(&self, opener: &Opener<'_>, drop: &Known) -> Result<Option<(Verdict, bool)>> {
+        let before = self.begun(drop)?;
+        if before >= Self::PATIENCE {
+            self.home.remove(Self::FILE)?;
+            let reason = format!("stopped this program {before} times while it was being opened");
+            return Ok(Some((
+                Verdict::Quarantined {
+                    reason,
+                    held: Vec::new(),
+                },
+                true,
+            )));
+        }
+        let path = self.home.path(Self::FILE);
+        let mark = format!("{} {}", hex(&drop.digest), before + 1);
+        // Not made durable: this is about the program's death, not the machine's.
+        std::fs::write(&path, mark).with_context(|| format!("cannot write {}", path.display()))?;
+        let judged = catch_unwind(AssertUnwindSafe(|| opener.judge(drop)));
+        self.home.remove(Self::FILE)?;
+        judged.unwrap_or_else(|_| {
+            let reason =
+                "makes this program fail; please tell its makers, with the digest".to_owned();
+            Ok(Some((
+                Verdict::Quarantined {
+                    reason,
+                    held: Vec::new(),
+                },
+                true,
+            )))
+        })
+    }
+
+    fn begun(&self, drop: &Known) -> Result<u32> {
+        let mark = self
+            .home
+            .read(Self::FILE)?
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .unwrap_or_default();
+        let count = mark
+            .split_once(' ')
+            .filter(|(digest, _)| *digest == hex(&drop.digest))
+            .and_then(|(_, count)| count.parse().ok());
+        Ok(count.unwrap_or(0))
+    }
 }
 
 /// A sink that writes every attachment where `open` says.
@@ -228,7 +330,12 @@ impl<F> Attachments for Sink<F>
 where
     F: FnMut(usize, &str) -> io::Result<std::fs::File>,
 {
-    fn writer(&mut self, index: usize, member: &str, _: &Attachment) -> io::Result<Option<Box<dyn Write + '_>>> {
+    fn writer(
+        &mut self,
+        index: usize,
+        member: &str,
+        _: &Attachment,
+    ) -> io::Result<Option<Box<dyn Write + '_>>> {
         Ok(Some(Box::new((self.0)(index, member)?)))
     }
 }

@@ -3,7 +3,9 @@
 use anyhow::{Context as _, Result, bail};
 use rand_core::CryptoRng;
 use sealdrop_core::encoding;
-use sealdrop_core::key::{AccessRole, BoxKey, BoxSecret, SecretKey, VoiceRole, WitnessRole, device_keys};
+use sealdrop_core::key::{
+    AccessRole, BoxKey, BoxSecret, SecretKey, VoiceRole, WitnessRole, device_keys,
+};
 use sealdrop_core::note::Vkey;
 use sealdrop_core::recipient::IdentitySeed;
 use sealdrop_open::Identity;
@@ -61,23 +63,40 @@ impl Keyring {
     pub(crate) fn unlock(context: &Context, home: &Home) -> Result<Self> {
         let path = home.path(FILE);
         let Some(sealed) = home.read(FILE)? else {
-            bail!("the keyring {} is missing: put it back, or make a new one with `sealdrop-desk init --restore RECOVERY`", path.display());
+            bail!(
+                "the keyring {} is missing: put it back, or make a new one with `sealdrop-desk init --restore RECOVERY`",
+                path.display()
+            );
         };
         let passphrase = secret::passphrase(context, "Passphrase of the keyring: ")?;
         let plain = passphrase::open(&sealed, &passphrase).map_err(|error| match error {
             PassphraseError::Wrong => anyhow::anyhow!("the passphrase does not open {}: type it again, or restore the keys with `sealdrop-desk init --restore RECOVERY`", path.display()),
             _ => anyhow::anyhow!("{} is not a keyring, or is damaged: restore it from a backup", path.display()),
         })?;
-        let keyring = Self::parse(&plain).with_context(|| format!("{} is not a keyring of this version", path.display()))?;
+        let keyring = Self::parse(&plain)
+            .with_context(|| format!("{} is not a keyring of this version", path.display()))?;
         if keyring.box_key != home.profile()?.box_key {
-            bail!("{} holds the keys of another box ({}) than this folder: put the right file back", path.display(), keyring.box_key);
+            bail!(
+                "{} holds the keys of another box ({}) than this folder: put the right file back",
+                path.display(),
+                keyring.box_key
+            );
         }
         Ok(keyring)
     }
 
     /// Seals the keyring into `home`, and writes the public halves beside it.
-    pub(crate) fn save(&self, home: &Home, profile: &Profile, passphrase: &str, work_factor: Option<u8>) -> Result<()> {
-        home.write(FILE, &passphrase::seal(&self.to_json(), passphrase, work_factor))?;
+    pub(crate) fn save(
+        &self,
+        home: &Home,
+        profile: &Profile,
+        passphrase: &str,
+        work_factor: Option<u8>,
+    ) -> Result<()> {
+        home.write(
+            FILE,
+            &passphrase::seal(&self.to_json(), passphrase, work_factor),
+        )?;
         home.write_profile(profile)
     }
 
@@ -96,17 +115,27 @@ impl Keyring {
                 None => None,
                 Some(text) => Some(BoxSecret::from_seed(&*seed(text)?)),
             },
-            identities: wire.identities.iter().map(|text| IdentitySeed::parse(text)).collect::<Option<_>>()?,
+            identities: wire
+                .identities
+                .iter()
+                .map(|text| IdentitySeed::parse(text))
+                .collect::<Option<_>>()?,
             voice: match &wire.voice {
                 None => None,
                 Some(text) => Some(SecretKey::from_seed(&*seed(text)?)),
             },
             device: match (&wire.device, &wire.device_seed) {
-                (Some(name), Some(text)) => Some(Device { name: name.clone(), seed: seed(text)? }),
+                (Some(name), Some(text)) => Some(Device {
+                    name: name.clone(),
+                    seed: seed(text)?,
+                }),
                 _ => None,
             },
         };
-        let fits = keyring.box_secret.as_ref().is_none_or(|secret| secret.to_public() == keyring.box_key);
+        let fits = keyring
+            .box_secret
+            .as_ref()
+            .is_none_or(|secret| secret.to_public() == keyring.box_key);
         fits.then_some(keyring)
     }
 
@@ -127,8 +156,15 @@ impl Keyring {
             box_key: self.box_key.to_string(),
             member: self.member.clone(),
             role: self.role.clone(),
-            box_secret: self.box_secret.as_ref().map(|secret| base64(&secret.to_seed())),
-            identities: self.identities.iter().map(|identity| identity.to_age().to_string()).collect(),
+            box_secret: self
+                .box_secret
+                .as_ref()
+                .map(|secret| base64(&secret.to_seed())),
+            identities: self
+                .identities
+                .iter()
+                .map(|identity| identity.to_age().to_string())
+                .collect(),
             voice: self.voice.as_ref().map(|voice| base64(&voice.to_seed())),
             device: device.map(|device| device.name.clone()),
             device_seed: device.map(|device| base64(&device.seed)),
@@ -144,11 +180,21 @@ impl Keyring {
             member: self.member.clone(),
             role: self.role.clone(),
             holds_box_key: self.box_secret.is_some(),
-            recipients: self.identities.iter().map(IdentitySeed::to_public).collect(),
-            voice: self.voice.as_ref().map(|voice| Vkey::new(&self.member, voice.to_public())),
+            recipients: self
+                .identities
+                .iter()
+                .map(IdentitySeed::to_public)
+                .collect(),
+            voice: self
+                .voice
+                .as_ref()
+                .map(|voice| Vkey::new(&self.member, voice.to_public())),
             device: self.device.as_ref().map(|device| {
                 let (access, witness) = device.keys();
-                (Vkey::new(&device.name, access.to_public()), Vkey::new(&device.name, witness.to_public()))
+                (
+                    Vkey::new(&device.name, access.to_public()),
+                    Vkey::new(&device.name, witness.to_public()),
+                )
             }),
         }
     }

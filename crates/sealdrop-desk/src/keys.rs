@@ -1,5 +1,6 @@
 //! `keys` and `address`: the public side of this machine.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -19,28 +20,77 @@ pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
     let profile = home.profile()?;
     let card = Card::of(&profile);
     if card_only {
-        return Ok(Answer::new(json!(card), card.to_json().trim_end().to_owned()));
+        return Ok(Answer::new(
+            json!(card),
+            card.to_json().trim_end().to_owned(),
+        ));
     }
     let rosters = Rosters::load(home, &profile.box_key)?;
     let roster = rosters.latest().map(|latest| latest.roster());
     let now = sealdrop_client::system::now();
-    let mut lines = vec![format!("box        {}{}", profile.box_key, if profile.holds_box_key { "  (its key is here)" } else { "" })];
+    let mut lines = vec![format!(
+        "box        {}{}",
+        profile.box_key,
+        if profile.holds_box_key {
+            "  (its key is here)"
+        } else {
+            ""
+        }
+    )];
     for (position, recipient) in profile.recipients.iter().enumerate() {
-        let state = if position > 0 { "kept for old drops".into() } else { named(roster, |r| r.members().iter().any(|m| m.name == profile.member && m.recipient == *recipient)) };
-        lines.push(format!("recipient  {}  {} ({}), {state}", recipient.fingerprint(), profile.member, profile.role));
+        let state = if position > 0 {
+            "kept for old drops".into()
+        } else {
+            named(roster, |r| {
+                r.members()
+                    .iter()
+                    .any(|m| m.name == profile.member && m.recipient == *recipient)
+            })
+        };
+        lines.push(format!(
+            "recipient  {}  {} ({}), {state}",
+            recipient.fingerprint(),
+            profile.member,
+            profile.role
+        ));
     }
     if let Some(voice) = &profile.voice {
         let state = named(roster, |r| r.members().iter().any(|m| m.voice == *voice));
-        lines.push(format!("voice      {}  {}, {state}", voice.key().fingerprint(), voice.name()));
+        lines.push(format!(
+            "voice      {}  {}, {state}",
+            voice.key().fingerprint(),
+            voice.name()
+        ));
     }
     if let Some((access, witness)) = &profile.device {
-        let state = named(roster, |r| r.devices().iter().any(|d| d.access == *access && d.witness == *witness));
-        lines.push(format!("access     {}  {}, {state}", access.key().fingerprint(), access.name()));
-        lines.push(format!("witness    {}  {}, {state}", witness.key().fingerprint(), witness.name()));
+        let state = named(roster, |r| {
+            r.devices()
+                .iter()
+                .any(|d| d.access == *access && d.witness == *witness)
+        });
+        lines.push(format!(
+            "access     {}  {}, {state}",
+            access.key().fingerprint(),
+            access.name()
+        ));
+        lines.push(format!(
+            "witness    {}  {}, {state}",
+            witness.key().fingerprint(),
+            witness.name()
+        ));
     }
     match roster {
-        Some(roster) if now >= roster.expires() => lines.push(format!("\nroster {} EXPIRED on {} UTC: publish a new one on the machine with the box key", roster.epoch(), text::time(roster.expires()))),
-        Some(roster) => lines.push(format!("\nroster {} expires {}, on {} UTC", roster.epoch(), text::in_days(now, roster.expires()), text::time(roster.expires()))),
+        Some(roster) if now >= roster.expires() => lines.push(format!(
+            "\nroster {} EXPIRED on {} UTC: publish a new one on the machine with the box key",
+            roster.epoch(),
+            text::time(roster.expires())
+        )),
+        Some(roster) => lines.push(format!(
+            "\nroster {} expires {}, on {} UTC",
+            roster.epoch(),
+            text::in_days(now, roster.expires()),
+            text::time(roster.expires())
+        )),
         None => lines.push("\nno roster is known here yet".into()),
     }
     let json = json!({
@@ -61,9 +111,22 @@ pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
 
 /// Whether the roster has every key that is here.
 pub(crate) fn is_named(roster: &Roster, profile: &Profile) -> bool {
-    let recipient = profile.recipients.first().is_none_or(|recipient| roster.members().iter().any(|m| m.name == profile.member && m.recipient == *recipient));
-    let voice = profile.voice.as_ref().is_none_or(|voice| roster.members().iter().any(|m| m.voice == *voice));
-    let device = profile.device.as_ref().is_none_or(|(access, witness)| roster.devices().iter().any(|d| d.access == *access && d.witness == *witness));
+    let recipient = profile.recipients.first().is_none_or(|recipient| {
+        roster
+            .members()
+            .iter()
+            .any(|m| m.name == profile.member && m.recipient == *recipient)
+    });
+    let voice = profile
+        .voice
+        .as_ref()
+        .is_none_or(|voice| roster.members().iter().any(|m| m.voice == *voice));
+    let device = profile.device.as_ref().is_none_or(|(access, witness)| {
+        roster
+            .devices()
+            .iter()
+            .any(|d| d.access == *access && d.witness == *witness)
+    });
     recipient && voice && device
 }
 
@@ -71,19 +134,41 @@ fn named(roster: Option<&Roster>, has: impl FnOnce(&Roster) -> bool) -> String {
     match roster {
         None => "no roster known yet".into(),
         Some(roster) if has(roster) => format!("in roster {}", roster.epoch()),
-        Some(roster) => format!("NOT in roster {}: give the card (`keys --card`) to whoever holds the box key", roster.epoch()),
+        Some(roster) => format!(
+            "NOT in roster {}: give the card (`keys --card`) to whoever holds the box key",
+            roster.epoch()
+        ),
     }
 }
 
 /// The drop address, and a code of it.
 pub(crate) fn address(home: &Home, svg_file: Option<&Path>) -> Result<Answer> {
     let address = home.profile()?.address()?.to_string();
-    let code = QrCode::with_error_correction_level(&address, EcLevel::M).context("the address is too long for a code")?;
+    let code = QrCode::with_error_correction_level(&address, EcLevel::M)
+        .context("the address is too long for a code")?;
     if let Some(path) = svg_file {
-        let picture = code.render::<svg::Color<'_>>().min_dimensions(256, 256).build();
+        let picture = code
+            .render::<svg::Color<'_>>()
+            .min_dimensions(256, 256)
+            .build();
         write_whole(path, picture.as_bytes())?;
-        return Ok(Answer::new(json!({ "address": address, "svg": path }), format!("{address}\n\n{}", path.display())));
+        return Ok(Answer::new(
+            json!({ "address": address, "svg": path }),
+            format!("{address}\n\n{}", path.display()),
+        ));
     }
     let picture = code.render::<unicode::Dense1x2>().build();
-    Ok(Answer::new(json!({ "address": address }), format!("{address}\n\n{picture}")))
+    let picture = if std::io::stdout().is_terminal() {
+        // Black on white whatever the terminal's colours are: not every camera reads the reverse.
+        picture
+            .lines()
+            .map(|line| format!("\x1b[30;107m{line}\x1b[0m\n"))
+            .collect()
+    } else {
+        picture
+    };
+    Ok(Answer::new(
+        json!({ "address": address }),
+        format!("{address}\n\n{picture}"),
+    ))
 }

@@ -1,6 +1,6 @@
 //! The log as this desk has checked it: every entry, the checkpoint above them, and how far it has cosigned. docs/protocol.md, "Cosignature".
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -22,9 +22,13 @@ use crate::home::{Home, make_folder};
 pub(crate) enum Fault {
     #[error("log signature: the checkpoint is not signed by the log key that the roster names")]
     LogSignature,
-    #[error("rolled back: the log has {now} entries, and had {before} when this machine last looked; a restored server must take a new log key")]
+    #[error(
+        "rolled back: the log has {now} entries, and had {before} when this machine last looked; a restored server must take a new log key"
+    )]
     RolledBack { before: u64, now: u64 },
-    #[error("fork: entry {index} of the log is another than the one that this machine has; the server shows different logs to different people, or at different times")]
+    #[error(
+        "fork: entry {index} of the log is another than the one that this machine has; the server shows different logs to different people, or at different times"
+    )]
     Fork { index: u64 },
     #[error("fork: the log has two different trees of {size} entries")]
     ForkedRoot { size: u64 },
@@ -32,17 +36,33 @@ pub(crate) enum Fault {
     Entries { from: u64, to: u64 },
     #[error("entries: number {index} is not an entry of Sealdrop's log")]
     NotAnEntry { index: u64 },
-    #[error("window order: entry {index} is of window {window}, after one of window {before}; an entry was back-dated")]
-    Backwards { index: u64, window: u64, before: u64 },
-    #[error("window order: entry {index} is of window {window}, which has not begun; check this machine's clock")]
+    #[error(
+        "window order: entry {index} is of window {window}, after one of window {before}; an entry was back-dated"
+    )]
+    Backwards {
+        index: u64,
+        window: u64,
+        before: u64,
+    },
+    #[error(
+        "window order: entry {index} is of window {window}, which has not begun; check this machine's clock"
+    )]
     Ahead { index: u64, window: u64 },
-    #[error("missing body: the server does not give drop {digest} (entry {index}), and its window {window} has neither expired nor been released")]
-    MissingBody { index: u64, digest: String, window: u64 },
+    #[error(
+        "missing body: the server does not give drop {digest} (entry {index}), and its window {window} has neither expired nor been released"
+    )]
+    MissingBody {
+        index: u64,
+        digest: String,
+        window: u64,
+    },
     #[error("missing body: the server lists drop {digest} in window {window} and does not give it")]
     MissingListed { digest: String, window: u64 },
     #[error("changed body: what the server gives as drop {digest} has another size or hash")]
     ChangedBody { digest: String },
-    #[error("hidden drop: {digest} was listed in window {window}, which is over, and is not among the log's entries of that window")]
+    #[error(
+        "hidden drop: {digest} was listed in window {window}, which is over, and is not among the log's entries of that window"
+    )]
     Hidden { digest: String, window: u64 },
     #[error("roster: entry {index} is a roster that the server does not show (digest {digest})")]
     Roster { index: u64, digest: String },
@@ -92,16 +112,29 @@ impl Ledger {
     fn load(home: &Home, id: &str) -> Result<Self> {
         let folder = home.path("log").join(id);
         let parse = || -> Option<Self> {
-            let state: State = serde_json::from_slice(&fs::read(folder.join("state.json")).ok()?).ok()?;
+            let state: State =
+                serde_json::from_slice(&fs::read(folder.join("state.json")).ok()?).ok()?;
             let mut bytes = fs::read(folder.join("entries")).unwrap_or_default();
             bytes.truncate(usize::try_from(state.bytes).ok()?);
-            let leaves = parse_entries(&bytes).filter(|leaves| leaves.len() as u64 == state.size)?;
+            let leaves =
+                parse_entries(&bytes).filter(|leaves| leaves.len() as u64 == state.size)?;
             let frontier: Frontier = leaves.iter().map(Leaf::hash).collect();
-            let ledger = Self { id: id.to_owned(), state, leaves, frontier };
+            let ledger = Self {
+                id: id.to_owned(),
+                state,
+                leaves,
+                frontier,
+            };
             let root = ledger.checkpoint().map(|(_, checkpoint)| checkpoint.root);
-            root.is_none_or(|root| root == ledger.frontier.root()).then_some(ledger)
+            root.is_none_or(|root| root == ledger.frontier.root())
+                .then_some(ledger)
         };
-        parse().with_context(|| format!("what is kept of the log in {} is damaged: restore it from a backup", folder.display()))
+        parse().with_context(|| {
+            format!(
+                "what is kept of the log in {} is damaged: restore it from a backup",
+                folder.display()
+            )
+        })
     }
 
     /// The ledger of the log that `vkey` signs: the one among `ledgers`, or an empty one. The second value says that it is new while others were known.
@@ -115,7 +148,12 @@ impl Ledger {
     }
 
     fn empty(vkey: &Vkey<LogRole>, order: u64) -> Self {
-        let id = vkey.name().rsplit('/').next().unwrap_or_default().to_owned();
+        let id = vkey
+            .name()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let state = State {
             version: 1,
             order,
@@ -126,7 +164,12 @@ impl Ledger {
             cosigned: 0,
             posted: true,
         };
-        Self { id, state, leaves: Vec::new(), frontier: Frontier::new() }
+        Self {
+            id,
+            state,
+            leaves: Vec::new(),
+            frontier: Frontier::new(),
+        }
     }
 
     /// The log key.
@@ -164,6 +207,11 @@ impl Ledger {
         self.leaves.last().map(|leaf| leaf.window)
     }
 
+    /// Whether anything of this log is kept already.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.state.checkpoint.is_some()
+    }
+
     /// The checkpoint above the entries.
     pub(crate) fn checkpoint(&self) -> Option<(Note, Checkpoint)> {
         let note = Note::parse(self.state.checkpoint.as_ref()?.as_bytes()).ok()?;
@@ -172,13 +220,22 @@ impl Ledger {
     }
 
     /// Checks 1 and 2 of docs/protocol.md, "Cosignature", as far as they need no entries.
-    pub(crate) fn check_checkpoint(&self, note: &Note, vkey: &Vkey<LogRole>) -> Result<Checkpoint, Fault> {
+    pub(crate) fn check_checkpoint(
+        &self,
+        note: &Note,
+        vkey: &Vkey<LogRole>,
+    ) -> Result<Checkpoint, Fault> {
         let checkpoint = Checkpoint::verify(note, vkey).map_err(|_| Fault::LogSignature)?;
         if checkpoint.size < self.size() {
-            return Err(Fault::RolledBack { before: self.size(), now: checkpoint.size });
+            return Err(Fault::RolledBack {
+                before: self.size(),
+                now: checkpoint.size,
+            });
         }
         if checkpoint.size == self.size() && checkpoint.root != self.frontier.root() {
-            return Err(Fault::ForkedRoot { size: checkpoint.size });
+            return Err(Fault::ForkedRoot {
+                size: checkpoint.size,
+            });
         }
         Ok(checkpoint)
     }
@@ -204,25 +261,41 @@ impl Ledger {
                 continue;
             }
             if let Some(before) = before.filter(|&before| leaf.window < before) {
-                return Err(Fault::Backwards { index, window: leaf.window.0, before: before.0 });
+                return Err(Fault::Backwards {
+                    index,
+                    window: leaf.window.0,
+                    before: before.0,
+                });
             }
             if leaf.window > now {
-                return Err(Fault::Ahead { index, window: leaf.window.0 });
+                return Err(Fault::Ahead {
+                    index,
+                    window: leaf.window.0,
+                });
             }
             before = Some(leaf.window);
             frontier.push(leaf.hash());
             new.push(leaf);
         }
         if frontier.root() != checkpoint.root || self.size() + new.len() as u64 != checkpoint.size {
-            return Err(Fault::Entries { from: self.size(), to: checkpoint.size });
+            return Err(Fault::Entries {
+                from: self.size(),
+                to: checkpoint.size,
+            });
         }
         Ok(new)
     }
 
     /// The first of our entries that is another one in `hashes`, the leaves of the server's tree.
     pub(crate) fn find_fork(&self, hashes: &[Hash]) -> Option<Fault> {
-        let differs = |(index, leaf): (usize, &Leaf)| (hashes.get(index) != Some(&leaf.hash())).then_some(index as u64);
-        self.leaves.iter().enumerate().find_map(differs).map(|index| Fault::Fork { index })
+        let differs = |(index, leaf): (usize, &Leaf)| {
+            (hashes.get(index) != Some(&leaf.hash())).then_some(index as u64)
+        };
+        self.leaves
+            .iter()
+            .enumerate()
+            .find_map(differs)
+            .map(|index| Fault::Fork { index })
     }
 
     /// Keeps entries that were checked, and the checkpoint above them, durably.
@@ -232,7 +305,11 @@ impl Ledger {
         let path = folder.join("entries");
         let text: String = new.iter().map(entry_line).collect();
         let append = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&path)?;
             file.set_len(self.state.bytes)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()
@@ -279,12 +356,24 @@ pub(crate) fn parse_entries(bytes: &[u8]) -> Option<Vec<Leaf>> {
 }
 
 fn entry_line(leaf: &Leaf) -> String {
-    format!("{} {} {} {}\n", leaf.kind, hex(&leaf.digest), leaf.size, leaf.window)
+    format!(
+        "{} {} {} {}\n",
+        leaf.kind,
+        hex(&leaf.digest),
+        leaf.size,
+        leaf.window
+    )
 }
 
 fn parse_entry_line(line: &str) -> Option<Leaf> {
     let mut words = line.split(' ');
-    let kinds = [LeafKind::Drop, LeafKind::Roster, LeafKind::Segment, LeafKind::Release, LeafKind::Pad];
+    let kinds = [
+        LeafKind::Drop,
+        LeafKind::Roster,
+        LeafKind::Segment,
+        LeafKind::Release,
+        LeafKind::Pad,
+    ];
     let kind = words.next()?;
     let leaf = Leaf {
         kind: kinds.into_iter().find(|k| k.as_str() == kind)?,
@@ -310,35 +399,48 @@ pub(crate) struct Known {
 
 /// All drops in the order of the log, then those listed and not yet logged. A drop that stands in two logs counts once.
 pub(crate) fn known_drops(ledgers: &[Ledger], listed: &Listed) -> Vec<Known> {
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     let mut all = Vec::new();
     let mut add = |known: Known| {
-        if seen.insert(known.digest, ()).is_none() {
+        if seen.insert(known.digest) {
             all.push(known);
         }
     };
     for ledger in ledgers {
         for (index, leaf) in (0..).zip(&ledger.leaves) {
             if leaf.kind == LeafKind::Drop {
-                add(Known { digest: leaf.digest, size: leaf.size, window: leaf.window, index: Some(index) });
+                add(Known {
+                    digest: leaf.digest,
+                    size: leaf.size,
+                    window: leaf.window,
+                    index: Some(index),
+                });
             }
         }
     }
-    for known in &listed.drops {
-        if let Some(known) = known.parse() {
-            add(known);
-        }
-    }
+    listed
+        .forgotten
+        .iter()
+        .chain(&listed.drops)
+        .filter_map(ListedDrop::parse)
+        .for_each(&mut add);
     all
 }
 
 /// Drops that the server has listed to this device and that are in no checkpoint yet.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Listed {
+    /// In the order in which they were listed.
     drops: Vec<ListedDrop>,
+    /// Those that an older log promised and that the present one, of a restored server, does not know.
+    #[serde(default)]
+    forgotten: Vec<ListedDrop>,
+    /// What is in `drops`.
+    #[serde(skip)]
+    index: HashSet<ListedDrop>,
 }
 
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct ListedDrop {
     digest: String,
     size: u64,
@@ -347,13 +449,24 @@ struct ListedDrop {
 
 impl ListedDrop {
     fn parse(&self) -> Option<Known> {
-        Some(Known { digest: from_hex(&self.digest)?, size: self.size, window: Window(self.window), index: None })
+        Some(Known {
+            digest: from_hex(&self.digest)?,
+            size: self.size,
+            window: Window(self.window),
+            index: None,
+        })
     }
 }
 
 impl Listed {
     pub(crate) fn load(home: &Home) -> Result<Self> {
-        home.read_json("listed.json")
+        let listed: Self = home.read_json("listed.json")?;
+        Ok(listed.indexed())
+    }
+
+    fn indexed(mut self) -> Self {
+        self.index = self.drops.iter().cloned().collect();
+        self
     }
 
     pub(crate) fn save(&self, home: &Home) -> Result<()> {
@@ -362,8 +475,12 @@ impl Listed {
 
     /// Remembers that a drop was listed.
     pub(crate) fn add(&mut self, digest: &[u8; 32], size: u64, window: Window) {
-        let drop = ListedDrop { digest: hex(digest), size, window: window.0 };
-        if !self.drops.contains(&drop) {
+        let drop = ListedDrop {
+            digest: hex(digest),
+            size,
+            window: window.0,
+        };
+        if self.index.insert(drop.clone()) {
             self.drops.push(drop);
         }
     }
@@ -374,7 +491,25 @@ impl Listed {
 
     /// Forgets those for which `done` says so.
     pub(crate) fn settle(&mut self, mut done: impl FnMut(&Known) -> bool) {
-        self.drops.retain(|drop| drop.parse().is_some_and(|known| !done(&known)));
+        self.drops
+            .retain(|drop| drop.parse().is_some_and(|known| !done(&known)));
+        self.index = self.drops.iter().cloned().collect();
+    }
+
+    /// A new log owes nothing of what an older one listed, unless its server lists it again. Gives those that it does not.
+    pub(crate) fn start_new_log(
+        &mut self,
+        mut is_listed_again: impl FnMut(&Known) -> bool,
+    ) -> Vec<Known> {
+        let (kept, forgotten): (Vec<_>, Vec<_>) = self
+            .drops
+            .drain(..)
+            .partition(|drop| drop.parse().is_some_and(|known| is_listed_again(&known)));
+        self.drops = kept;
+        self.index = self.drops.iter().cloned().collect();
+        let known = forgotten.iter().filter_map(ListedDrop::parse).collect();
+        self.forgotten.extend(forgotten);
+        known
     }
 }
 
@@ -390,15 +525,21 @@ pub(crate) fn import(
     let checkpoint = match ledger.check_checkpoint(note, vkey) {
         // A bundle that was made before the last one brings nothing new, and must still be of the same tree.
         Err(Fault::RolledBack { .. }) => {
-            let ours: Vec<Leaf> = ledger.leaves()[..leaves.len().min(ledger.leaves().len())].to_vec();
+            let ours: Vec<Leaf> =
+                ledger.leaves()[..leaves.len().min(ledger.leaves().len())].to_vec();
             if ours != leaves {
-                bail!(Fault::Fork { index: first_difference(&ours, leaves) });
+                bail!(Fault::Fork {
+                    index: first_difference(&ours, leaves)
+                });
             }
             return Ok(());
         }
         other => other?,
     };
-    let texts: Vec<Vec<u8>> = leaves.iter().map(|leaf| leaf.to_text().into_bytes()).collect();
+    let texts: Vec<Vec<u8>> = leaves
+        .iter()
+        .map(|leaf| leaf.to_text().into_bytes())
+        .collect();
     let new = ledger.check_entries(&checkpoint, 0, &texts, now)?;
     ledger.extend(home, &new, note)
 }

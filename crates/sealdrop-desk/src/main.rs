@@ -42,11 +42,11 @@ fn main() -> ExitCode {
         Ok(answer) => print(&answer, json),
         Err(error) => {
             let code = if error.is::<Usage>() { 2 } else { 1 };
-            let text = format!("{error:#}");
+            let message = format!("{error:#}");
             if json {
-                eprintln!("{}", json!({ "error": text }));
+                eprintln!("{}", text::json(&json!({ "error": message }).to_string()));
             } else {
-                eprintln!("sealdrop-desk: {text}");
+                eprintln!("sealdrop-desk: {message}");
             }
             ExitCode::from(code)
         }
@@ -57,7 +57,11 @@ fn run(cli: Cli) -> Result<Answer> {
     let context = Context {
         home: home_folder(cli.home)?,
         passphrase_file: cli.passphrase_file,
-        proxy: if cli.tor { Some("socks5h://127.0.0.1:9050".into()) } else { cli.proxy },
+        proxy: if cli.tor {
+            Some("socks5h://127.0.0.1:9050".into())
+        } else {
+            cli.proxy
+        },
         roots: cli.ca_file,
         json: cli.json,
     };
@@ -72,7 +76,9 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Sync => sync::run(&context, &home()?),
         Command::Inbox { from } => inbox::list(&context, &home()?, &from),
         Command::Open { case, from } => inbox::open(&context, &home()?, case, &from),
-        Command::Attachments { case, out, from } => inbox::attachments(&context, &home()?, case, &out, &from),
+        Command::Attachments { case, out, from } => {
+            inbox::attachments(&context, &home()?, case, &out, &from)
+        }
         Command::Keys { card } => keys::run(&home()?, card),
         Command::Release { window } => release::run(&context, &home()?, window),
         Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
@@ -89,11 +95,16 @@ fn run(cli: Cli) -> Result<Answer> {
 
 fn home_folder(given: Option<PathBuf>) -> Result<PathBuf> {
     let default = || {
-        let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let data = data.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
+        let data = std::env::var_os("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let data =
+            data.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
         data.map(|data| data.join("sealdrop-desk"))
     };
-    given.or_else(default).context("there is no home folder: name one with --home DIR")
+    given
+        .or_else(default)
+        .context("there is no home folder: name one with --home DIR")
 }
 
 fn man(dir: Option<PathBuf>) -> Result<Answer> {
@@ -103,11 +114,16 @@ fn man(dir: Option<PathBuf>) -> Result<Answer> {
             std::fs::create_dir_all(&dir)
                 .and_then(|()| clap_mangen::generate_to(command, &dir))
                 .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
-            Ok(Answer::new(json!({ "dir": dir }), format!("manual pages are in {}", dir.display())))
+            Ok(Answer::new(
+                json!({ "dir": dir }),
+                format!("manual pages are in {}", dir.display()),
+            ))
         }
         None => {
             let mut out = Vec::new();
-            clap_mangen::Man::new(command).render(&mut out).context("cannot write the manual page")?;
+            clap_mangen::Man::new(command)
+                .render(&mut out)
+                .context("cannot write the manual page")?;
             Ok(plain(&out))
         }
     }
@@ -120,8 +136,16 @@ fn plain(bytes: &[u8]) -> Answer {
 
 fn print(answer: &Answer, json: bool) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let text = if json { format!("{:#}", answer.json) } else { answer.text.clone() };
+    let text = if json {
+        text::json(&format!("{:#}", answer.json))
+    } else {
+        answer.text.clone()
+    };
     // A reader that goes away, for instance `head`, is no failure of ours.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-    if answer.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if answer.failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }

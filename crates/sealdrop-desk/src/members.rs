@@ -17,7 +17,11 @@ pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
     let profile = home.profile()?;
     let card = Card::read(path)?;
     if card.box_key != profile.box_key {
-        bail!("{} is a card for another box ({}): ask for one made with `init --join` and your address", path.display(), card.box_key);
+        bail!(
+            "{} is a card for another box ({}): ask for one made with `init --join` and your address",
+            path.display(),
+            card.box_key
+        );
     }
     require_box_key(profile.holds_box_key)?;
     let mut pending = Pending::load(home)?;
@@ -27,9 +31,16 @@ pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
     let lines = card.lines();
     let text = format!(
         "The next roster will have:\n{}\n\nCompare these fingerprints with their owner over another channel, then run `sealdrop-desk publish`.",
-        lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+        lines
+            .iter()
+            .map(|line| format!("  {line}"))
+            .collect::<Vec<_>>()
+            .join("\n")
     );
-    Ok(Answer::new(json!({ "card": card, "fingerprints": lines }), text))
+    Ok(Answer::new(
+        json!({ "card": card, "fingerprints": lines }),
+        text,
+    ))
 }
 
 /// Takes a member or a machine out of the next roster.
@@ -38,22 +49,34 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<Answer> {
     require_box_key(profile.holds_box_key)?;
     let rosters = Rosters::load(home, &profile.box_key)?;
     let mut pending = Pending::load(home)?;
-    let named = |card: &Card| card.member.as_ref().is_some_and(|m| m.name == name) || card.devices.iter().any(|d| d.name() == name || d.member() == name);
+    let named = |card: &Card| {
+        card.member.as_ref().is_some_and(|m| m.name == name)
+            || card
+                .devices
+                .iter()
+                .any(|d| d.name() == name || d.member() == name)
+    };
     let was_pending = pending.add.iter().any(named);
     pending.add.retain(|card| !named(card));
     let is_there = rosters.latest().is_some_and(|latest| {
         let roster = latest.roster();
-        roster.members().iter().any(|m| m.name == name) || roster.devices().iter().any(|d| d.name() == name)
+        roster.members().iter().any(|m| m.name == name)
+            || roster.devices().iter().any(|d| d.name() == name)
     });
     if !is_there && !was_pending {
-        bail!("the roster has no member or machine called {}: `sealdrop-desk member list` shows them", text::line(name));
+        bail!(
+            "the roster has no member or machine called {}: `sealdrop-desk member list` shows them",
+            text::line(name)
+        );
     }
     if is_there && !pending.remove.iter().any(|n| n == name) {
         pending.remove.push(name.to_owned());
     }
     check(home, &pending)?;
     pending.save(home)?;
-    let text = format!("The next roster will not have {name}: run `sealdrop-desk publish`.\nReports sealed before that stay readable with {name}'s keys; {name} can no longer fetch them.");
+    let text = format!(
+        "The next roster will not have {name}: run `sealdrop-desk publish`.\nReports sealed before that stay readable with {name}'s keys; {name} can no longer fetch them."
+    );
     Ok(Answer::new(json!({ "removed": name }), text))
 }
 
@@ -66,16 +89,45 @@ pub(crate) fn list(home: &Home) -> Result<Answer> {
     let roster = rosters.latest().map(|latest| latest.roster());
     match roster {
         Some(roster) => {
-            lines.push(format!("roster {}, issued {}, good until {} UTC", roster.epoch(), text::time(roster.issued()), text::time(roster.expires())));
-            lines.extend(roster.members().iter().flat_map(member_lines).map(|line| format!("  {line}")));
-            lines.extend(roster.devices().iter().map(|device| format!("  {}", device_line(device))));
+            lines.push(format!(
+                "roster {}, issued {}, good until {} UTC",
+                roster.epoch(),
+                text::time(roster.issued()),
+                text::time(roster.expires())
+            ));
+            lines.extend(
+                roster
+                    .members()
+                    .iter()
+                    .flat_map(member_lines)
+                    .map(|line| format!("  {line}")),
+            );
+            lines.extend(
+                roster
+                    .devices()
+                    .iter()
+                    .map(|device| format!("  {}", device_line(device))),
+            );
         }
-        None => lines.push("no roster is known here yet: run `sealdrop-desk publish` or `sync`".into()),
+        None => {
+            lines.push("no roster is known here yet: run `sealdrop-desk publish` or `sync`".into())
+        }
     }
     if !pending.is_empty() {
         lines.push("the next `publish`:".into());
-        lines.extend(pending.remove.iter().map(|name| format!("  removes {name}")));
-        lines.extend(pending.add.iter().flat_map(Card::lines).map(|line| format!("  adds {line}")));
+        lines.extend(
+            pending
+                .remove
+                .iter()
+                .map(|name| format!("  removes {name}")),
+        );
+        lines.extend(
+            pending
+                .add
+                .iter()
+                .flat_map(Card::lines)
+                .map(|line| format!("  adds {line}")),
+        );
     }
     let members = |roster: &Roster| {
         roster
@@ -104,7 +156,9 @@ pub(crate) fn list(home: &Home) -> Result<Answer> {
 
 fn require_box_key(holds_box_key: bool) -> Result<()> {
     if !holds_box_key {
-        bail!("only whoever holds the box key can change the roster, and it is not on this machine: give the card to them");
+        bail!(
+            "only whoever holds the box key can change the roster, and it is not on this machine: give the card to them"
+        );
     }
     Ok(())
 }
@@ -121,7 +175,11 @@ fn check(home: &Home, pending: &Pending) -> Result<()> {
     if draft.members.is_empty() {
         bail!("the box would have no members left");
     }
-    let mut recipients: Vec<_> = draft.members.iter().map(|m| m.recipient.fingerprint()).collect();
+    let mut recipients: Vec<_> = draft
+        .members
+        .iter()
+        .map(|m| m.recipient.fingerprint())
+        .collect();
     recipients.sort();
     if recipients.windows(2).any(|pair| pair[0] == pair[1]) {
         bail!("two members would have the same recipient: each needs keys of their own");

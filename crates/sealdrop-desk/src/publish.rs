@@ -60,8 +60,12 @@ pub(crate) struct Publish {
 
 impl Publish {
     fn changes_something(&self) -> bool {
-        !self.origin.is_empty() || self.log_key.is_some() || self.policy.is_some() || self.window.is_some()
-            || self.retention.is_some() || self.max_drop.is_some()
+        !self.origin.is_empty()
+            || self.log_key.is_some()
+            || self.policy.is_some()
+            || self.window.is_some()
+            || self.retention.is_some()
+            || self.max_drop.is_some()
     }
 }
 
@@ -74,7 +78,11 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
     }
     let mut origins = Vec::new();
     for origin in &args.origin {
-        origins.push(origin.parse::<Origin>().map_err(|error| Usage(format!("--origin {}: {error}", text::line(origin))))?);
+        origins.push(
+            origin
+                .parse::<Origin>()
+                .map_err(|error| Usage(format!("--origin {}: {error}", text::line(origin))))?,
+        );
     }
     let keyring = Keyring::unlock(context, home)?;
     let secret = keyring.box_secret()?;
@@ -103,28 +111,49 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
         }
         (None, Some(path)) => {
             bundle::write_roster(home, &profile, &signed, path)?;
-            format!("written to {}: carry it to a machine that connects, and run `bundle in` and `publish` there", path.display())
+            format!(
+                "written to {}: carry it to a machine that connects, and run `bundle in` and `publish` there",
+                path.display()
+            )
         }
         (None, None) => unreachable!("without --out there is a client"),
     };
     rosters.add(home, signed)?;
     set_outgoing(home, None)?;
     Pending::default().save(home)?;
-    let profile = Profile { origin: Some(origin), ..profile };
+    let profile = Profile {
+        origin: Some(origin),
+        ..profile
+    };
     home.write_profile(&profile)?;
     answer(&profile, before.as_ref(), &roster, &place)
 }
 
 /// On a machine without the box key: takes to the server what was signed elsewhere.
-fn hand_in_outgoing(context: &Context, home: &Home, profile: &Profile, rosters: &mut Rosters, args: &Publish) -> Result<Answer> {
+fn hand_in_outgoing(
+    context: &Context,
+    home: &Home,
+    profile: &Profile,
+    rosters: &mut Rosters,
+    args: &Publish,
+) -> Result<Answer> {
     let Some(signed) = outgoing(home, &profile.box_key)? else {
-        bail!("the box key is not on this machine, and no signed roster waits here: sign one where the key is with `publish --out FILE`, and take it here with `bundle in FILE`");
+        bail!(
+            "the box key is not on this machine, and no signed roster waits here: sign one where the key is with `publish --out FILE`, and take it here with `bundle in FILE`"
+        );
     };
     if args.changes_something() || args.out.is_some() {
-        usage!("the roster that waits here is signed and cannot be changed: run `sealdrop-desk publish` without options");
+        usage!(
+            "the roster that waits here is signed and cannot be changed: run `sealdrop-desk publish` without options"
+        );
     }
     let roster = signed.roster().clone();
-    let Some(origin) = profile.origin.clone().filter(|o| roster.origins().contains(o)).or_else(|| roster.origins().first().cloned()) else {
+    let Some(origin) = profile
+        .origin
+        .clone()
+        .filter(|o| roster.origins().contains(o))
+        .or_else(|| roster.origins().first().cloned())
+    else {
         bail!("the signed roster names no origin");
     };
     let client = remote::client(context, &origin)?;
@@ -132,17 +161,31 @@ fn hand_in_outgoing(context: &Context, home: &Home, profile: &Profile, rosters: 
     put(&client, &signed)?;
     rosters.add(home, signed)?;
     set_outgoing(home, None)?;
-    let profile = Profile { origin: Some(origin), ..profile.clone() };
+    let profile = Profile {
+        origin: Some(origin),
+        ..profile.clone()
+    };
     home.write_profile(&profile)?;
     answer(&profile, before.as_ref(), &roster, "the server has it")
 }
 
 /// Signs the newest roster again with a new date, and hands it in. docs/protocol.md, "Roster": at half its life.
-pub(crate) fn renew(client: &Client, home: &Home, rosters: &mut Rosters, secret: &BoxSecret, now: Time) -> Result<Roster> {
+pub(crate) fn renew(
+    client: &Client,
+    home: &Home,
+    rosters: &mut Rosters,
+    secret: &BoxSecret,
+    now: Time,
+) -> Result<Roster> {
     let latest = rosters.latest().context("there is no roster to renew")?;
     let old = latest.roster().draft();
     let life = old.expires.0 - old.issued.0;
-    let draft = Draft { epoch: next_epoch(home, rosters)?, issued: now, expires: Time(now.0 + life), ..old.clone() };
+    let draft = Draft {
+        epoch: next_epoch(home, rosters)?,
+        issued: now,
+        expires: Time(now.0 + life),
+        ..old.clone()
+    };
     let signed = sign(&draft, latest.policy(), secret)?;
     set_outgoing(home, Some(&signed))?;
     put(client, &signed)?;
@@ -154,7 +197,9 @@ pub(crate) fn renew(client: &Client, home: &Home, rosters: &mut Rosters, secret:
 
 /// An epoch that was never used: not by a roster seen, and not by one that was signed here and may have reached the server.
 fn next_epoch(home: &Home, rosters: &Rosters) -> Result<u64> {
-    let known = rosters.latest().map(|known| (known.roster().epoch(), known.roster().box_key().clone()));
+    let known = rosters
+        .latest()
+        .map(|known| (known.roster().epoch(), known.roster().box_key().clone()));
     let Some((epoch, box_key)) = known else {
         let box_key = home.profile()?.box_key;
         return Ok(outgoing(home, &box_key)?.map_or(0, |signed| signed.roster().epoch()) + 1);
@@ -167,7 +212,10 @@ fn sign(draft: &Draft, policy: &str, secret: &BoxSecret) -> Result<VerifiedBox> 
     let roster = draft.sign(secret).map_err(|error| {
         anyhow::anyhow!("this roster cannot be signed, because every client would refuse it: {error}; check --window, --retention, --max-drop, --days and the members")
     })?;
-    let file = BoxFile { roster: roster.note().clone(), policy: policy.to_owned() };
+    let file = BoxFile {
+        roster: roster.note().clone(),
+        policy: policy.to_owned(),
+    };
     Ok(file.verify_ignoring_expiry(&draft.box_key)?)
 }
 
@@ -180,35 +228,56 @@ fn put(client: &Client, signed: &VerifiedBox) -> Result<()> {
 }
 
 /// What the server has now, if anything, so that the next roster builds on it.
-fn take_current(client: &Client, home: &Home, profile: &Profile, rosters: &mut Rosters) -> Result<()> {
+fn take_current(
+    client: &Client,
+    home: &Home,
+    profile: &Profile,
+    rosters: &mut Rosters,
+) -> Result<()> {
     let file = match client.fetch_box_unverified() {
         Ok(file) => file,
         Err(ClientError::Status { status: 404, .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     // An old roster or another origin is what publishing is about to mend, so neither is refused here.
-    let current = file.verify_ignoring_expiry(&profile.box_key).context("the server has a roster that is not of your box: check --origin")?;
+    let current = file
+        .verify_ignoring_expiry(&profile.box_key)
+        .context("the server has a roster that is not of your box: check --origin")?;
     if current.roster().epoch() > rosters.seen().epoch {
         remote::fetch_history(client, &profile.box_key, home, rosters, &current)?;
     }
     rosters.add(home, current)
 }
 
-fn log_key(args: &Publish, client: Option<&Client>, profile: &Profile, before: Option<&Roster>) -> Result<Vkey<LogRole>> {
+fn log_key(
+    args: &Publish,
+    client: Option<&Client>,
+    profile: &Profile,
+    before: Option<&Roster>,
+) -> Result<Vkey<LogRole>> {
     let known = before.map(Roster::log_key);
     let log = match (&args.log_key, client) {
         (Some(text), _) => match Vkey::<LogRole>::parse(text.trim()) {
             Some(vkey) => vkey,
-            None => usage!("--log-key is not a verifier key: copy the whole line that `curl ORIGIN/log/vkey` prints"),
+            None => usage!(
+                "--log-key is not a verifier key: copy the whole line that `curl ORIGIN/log/vkey` prints"
+            ),
         },
-        (None, Some(client)) => client.log_vkey().context("cannot fetch the server's log key")?,
+        (None, Some(client)) => client
+            .log_vkey()
+            .context("cannot fetch the server's log key")?,
         (None, None) => match known {
             Some(known) => known.clone(),
-            None => usage!("give the server's log key with --log-key: on a machine that connects, `curl ORIGIN/log/vkey` prints it"),
+            None => usage!(
+                "give the server's log key with --log-key: on a machine that connects, `curl ORIGIN/log/vkey` prints it"
+            ),
         },
     };
     if log.name() != log_name(&profile.box_key, log.key()) {
-        bail!("the server's log key is not one for this box: start the server with --box {}", profile.box_key);
+        bail!(
+            "the server's log key is not one for this box: start the server with --box {}",
+            profile.box_key
+        );
     }
     if let Some(known) = known
         && *known != log
@@ -216,13 +285,18 @@ fn log_key(args: &Publish, client: Option<&Client>, profile: &Profile, before: O
     {
         bail!(
             "the server has another log key ({}) than roster {} names ({}): it was restored from a backup, or is another server; if you know why, publish with --new-log",
-            log.key().fingerprint(), before.map_or(0, Roster::epoch), known.key().fingerprint()
+            log.key().fingerprint(),
+            before.map_or(0, Roster::epoch),
+            known.key().fingerprint()
         );
     }
     Ok(log)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one caller, and a struct would only be unpacked again")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller, and a struct would only be unpacked again"
+)]
 fn draft(
     home: &Home,
     args: &Publish,
@@ -243,9 +317,13 @@ fn draft(
     };
     let policy = match (&args.policy, latest) {
         (Some(path), _) => {
-            let policy = std::fs::read_to_string(path).with_context(|| format!("cannot read the policy {} as text", path.display()))?;
+            let policy = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the policy {} as text", path.display()))?;
             if policy.len() > MAX_POLICY {
-                bail!("the policy {} is longer than 256 KiB: shorten it, or link to the rest", path.display());
+                bail!(
+                    "the policy {} is longer than 256 KiB: shorten it, or link to the rest",
+                    path.display()
+                );
             }
             policy
         }
@@ -255,7 +333,10 @@ fn draft(
     if let (Some(window), Some(latest)) = (args.window, latest)
         && window != latest.roster().window_length()
     {
-        bail!("the window of a log can never change: it is {} seconds", latest.roster().window_length());
+        bail!(
+            "the window of a log can never change: it is {} seconds",
+            latest.roster().window_length()
+        );
     }
     draft.epoch = next_epoch(home, rosters)?;
     draft.issued = now;
@@ -296,13 +377,24 @@ fn first(profile: &Profile, origin: &Origin, log: Vkey<LogRole>) -> Result<Draft
     Ok(draft)
 }
 
-fn answer(profile: &Profile, before: Option<&Roster>, roster: &Roster, place: &str) -> Result<Answer> {
+fn answer(
+    profile: &Profile,
+    before: Option<&Roster>,
+    roster: &Roster,
+    place: &str,
+) -> Result<Answer> {
     let changes = differences(before, roster);
     let address = profile.address()?;
     let mut lines = vec![format!("roster {} is signed: {place}", roster.epoch())];
     lines.extend(changes.iter().map(|line| format!("  {line}")));
-    lines.push(format!("good until {} UTC; log key {}", text::time(roster.expires()), roster.log_key().key().fingerprint()));
-    lines.push(format!("\nThe drop address, for SECURITY.md and security.txt:\n\n  {address}"));
+    lines.push(format!(
+        "good until {} UTC; log key {}",
+        text::time(roster.expires()),
+        roster.log_key().key().fingerprint()
+    ));
+    lines.push(format!(
+        "\nThe drop address, for SECURITY.md and security.txt:\n\n  {address}"
+    ));
     let json = json!({
         "address": address.to_string(),
         "epoch": roster.epoch(),

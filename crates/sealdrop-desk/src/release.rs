@@ -21,12 +21,17 @@ pub(crate) fn run(context: &Context, home: &Home, window: u64) -> Result<Answer>
     let drops = known_drops(&ledgers, &Listed::load(home)?);
     let of_window: Vec<_> = drops.iter().filter(|drop| drop.window == window).collect();
     if of_window.iter().any(|drop| !bodies::is_here(home, drop)) {
-        bail!("not every drop of window {window} is on this machine: run `sealdrop-desk sync` first");
+        bail!(
+            "not every drop of window {window} is on this machine: run `sealdrop-desk sync` first"
+        );
     }
     let rosters = Rosters::load(home, &profile.box_key)?;
     let roster = rosters.expect_latest()?;
     if window >= roster.window(sealdrop_client::system::now()) {
-        bail!("window {window} is not over: the current one is {}", roster.window(sealdrop_client::system::now()));
+        bail!(
+            "window {window} is not over: the current one is {}",
+            roster.window(sealdrop_client::system::now())
+        );
     }
     let keyring = Keyring::unlock(context, home)?;
     let device = keyring.device()?;
@@ -38,6 +43,11 @@ pub(crate) fn run(context: &Context, home: &Home, window: u64) -> Result<Answer>
         _ => error.into(),
     })?;
     let count = of_window.len();
-    let text = format!("the server has removed the {count} drops of window {window}; they are on this machine");
-    Ok(Answer::new(json!({ "window": window.0, "drops": count }), text))
+    let text = format!(
+        "the server has removed the {count} drops of window {window}; they are on this machine"
+    );
+    Ok(Answer::new(
+        json!({ "window": window.0, "drops": count }),
+        text,
+    ))
 }

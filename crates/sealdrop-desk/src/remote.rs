@@ -14,11 +14,14 @@ use crate::rosters::Rosters;
 pub(crate) fn options(context: &Context) -> Result<Options> {
     let mut options = match &context.proxy {
         None => Options::default(),
-        Some(text) => Options::through(Proxy::parse(text).map_err(|error| Usage(format!("--proxy: {error}")))?),
+        Some(text) => Options::through(
+            Proxy::parse(text).map_err(|error| Usage(format!("--proxy: {error}")))?,
+        ),
     };
     if let Some(path) = &context.roots {
         let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        options.roots = Roots::from_pem(&pem).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+        options.roots =
+            Roots::from_pem(&pem).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
     }
     Ok(options)
 }
@@ -37,14 +40,28 @@ pub(crate) struct Current {
 }
 
 /// Verifies what `GET /v1/box` gave, by every check of docs/protocol.md, "Roster"; only expiry is reported instead of refused.
-pub(crate) fn verify(file: BoxFile, box_key: &BoxKey, origin: &Origin, now: Time, seen: Seen) -> Result<Current> {
+pub(crate) fn verify(
+    file: BoxFile,
+    box_key: &BoxKey,
+    origin: &Origin,
+    now: Time,
+    seen: Seen,
+) -> Result<Current> {
     match file.clone().verify(box_key, Some(origin), now, seen) {
-        Ok(roster) => Ok(Current { roster, has_expired: false }),
+        Ok(roster) => Ok(Current {
+            roster,
+            has_expired: false,
+        }),
         Err(ClientError::Roster(RosterError::Expired)) => {
             let old = Roster::verify_ignoring_expiry(&file.roster, box_key)?;
             let before = Time(old.expires().0.saturating_sub(1));
-            let roster = file.verify(box_key, Some(origin), before, seen).map_err(refused)?;
-            Ok(Current { roster, has_expired: true })
+            let roster = file
+                .verify(box_key, Some(origin), before, seen)
+                .map_err(refused)?;
+            Ok(Current {
+                roster,
+                has_expired: true,
+            })
         }
         Err(error) => Err(refused(error)),
     }
@@ -71,7 +88,13 @@ fn refused(error: ClientError) -> anyhow::Error {
 }
 
 /// Takes over the rosters that the server has between the newest one known and `current`: old drops were sealed to them.
-pub(crate) fn fetch_history(client: &Client, box_key: &BoxKey, home: &crate::home::Home, rosters: &mut Rosters, current: &VerifiedBox) -> Result<()> {
+pub(crate) fn fetch_history(
+    client: &Client,
+    box_key: &BoxKey,
+    home: &crate::home::Home,
+    rosters: &mut Rosters,
+    current: &VerifiedBox,
+) -> Result<()> {
     /// Epochs may leap; nobody publishes this many in one life of a box.
     const MOST: u64 = 10_000;
     let newest = current.roster().epoch();
@@ -81,12 +104,17 @@ pub(crate) fn fetch_history(client: &Client, box_key: &BoxKey, home: &crate::hom
             Ok(file) => {
                 let old = file.verify_ignoring_expiry(box_key).map_err(refused)?;
                 if old.roster().epoch() != epoch {
-                    bail!("the server shows another roster than that of epoch {epoch}: tell its operator");
+                    bail!(
+                        "the server shows another roster than that of epoch {epoch}: tell its operator"
+                    );
                 }
                 rosters.add(home, old)?;
             }
             Err(ClientError::Status { status: 404, .. }) => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot fetch the roster of epoch {epoch}")),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("cannot fetch the roster of epoch {epoch}"));
+            }
         }
     }
     Ok(())

@@ -28,13 +28,19 @@ impl Rosters {
             return Ok(Self::default());
         };
         for entry in entries {
-            let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+            let path = entry
+                .with_context(|| format!("cannot read {}", folder.display()))?
+                .path();
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let damaged = || format!("{} is damaged: restore it from a backup", path.display());
-            let roster = BoxFile::parse(&bytes).with_context(damaged)?.verify_ignoring_expiry(box_key).with_context(damaged)?;
+            let roster = BoxFile::parse(&bytes)
+                .with_context(damaged)?
+                .verify_ignoring_expiry(box_key)
+                .with_context(damaged)?;
             rosters.insert(roster.roster().epoch(), roster);
         }
         Ok(Self(rosters))
@@ -53,7 +59,9 @@ impl Rosters {
 
     /// What to refuse older ones by.
     pub(crate) fn seen(&self) -> Seen {
-        self.latest().map(|latest| latest.roster().seen()).unwrap_or_default()
+        self.latest()
+            .map(|latest| latest.roster().seen())
+            .unwrap_or_default()
     }
 
     /// The roster of an epoch.
@@ -63,7 +71,9 @@ impl Rosters {
 
     /// Whether a roster with this digest is known.
     pub(crate) fn has_digest(&self, digest: &[u8; 32]) -> bool {
-        self.0.values().any(|known| known.roster().digest() == *digest)
+        self.0
+            .values()
+            .any(|known| known.roster().digest() == *digest)
     }
 
     /// All of them, oldest first.
@@ -76,10 +86,15 @@ impl Rosters {
         let epoch = roster.roster().epoch();
         match self.get(epoch) {
             Some(known) if known.digest() == roster.roster().digest() => return Ok(()),
-            Some(_) => bail!("there are two different rosters of epoch {epoch}, both signed by the box key: find out who holds a copy of it, then publish a new roster"),
+            Some(_) => bail!(
+                "there are two different rosters of epoch {epoch}, both signed by the box key: find out who holds a copy of it, then publish a new roster"
+            ),
             None => {}
         }
-        home.write(format!("rosters/{epoch}.json"), roster.to_file().to_json().as_bytes())?;
+        home.write(
+            format!("rosters/{epoch}.json"),
+            roster.to_file().to_json().as_bytes(),
+        )?;
         self.0.insert(epoch, roster);
         Ok(())
     }
@@ -100,7 +115,11 @@ impl Pending {
     }
 
     pub(crate) fn save(&self, home: &Home) -> Result<()> {
-        if self.is_empty() { home.remove(PENDING) } else { home.write_json(PENDING, self) }
+        if self.is_empty() {
+            home.remove(PENDING)
+        } else {
+            home.write_json(PENDING, self)
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -111,7 +130,9 @@ impl Pending {
     pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {
         for name in &self.remove {
             draft.members.retain(|m| m.name != *name);
-            draft.devices.retain(|d| d.name() != name && d.member() != name);
+            draft
+                .devices
+                .retain(|d| d.name() != name && d.member() != name);
         }
         self.add.iter().try_for_each(|card| card.apply(draft))
     }
@@ -122,8 +143,16 @@ pub(crate) fn outgoing(home: &Home, box_key: &BoxKey) -> Result<Option<VerifiedB
     let Some(bytes) = home.read(OUTGOING)? else {
         return Ok(None);
     };
-    let damaged = || format!("{} is damaged: delete it and sign the roster again", home.path(OUTGOING).display());
-    let roster = BoxFile::parse(&bytes).with_context(damaged)?.verify_ignoring_expiry(box_key).with_context(damaged)?;
+    let damaged = || {
+        format!(
+            "{} is damaged: delete it and sign the roster again",
+            home.path(OUTGOING).display()
+        )
+    };
+    let roster = BoxFile::parse(&bytes)
+        .with_context(damaged)?
+        .verify_ignoring_expiry(box_key)
+        .with_context(damaged)?;
     Ok(Some(roster))
 }
 
@@ -137,20 +166,32 @@ pub(crate) fn set_outgoing(home: &Home, roster: Option<&VerifiedBox>) -> Result<
 
 /// What a new roster changes about members and devices, one line each; fingerprints let people check it.
 pub(crate) fn differences(old: Option<&Roster>, new: &Roster) -> Vec<String> {
-    let (old_members, old_devices) = old.map_or((&[][..], &[][..]), |old| (old.members(), old.devices()));
+    let (old_members, old_devices) =
+        old.map_or((&[][..], &[][..]), |old| (old.members(), old.devices()));
     let mut lines = Vec::new();
     for member in new.members().iter().filter(|m| !old_members.contains(m)) {
         let was = old_members.iter().any(|m| m.name == member.name);
         let verb = if was { "changed" } else { "added" };
         lines.extend(member_lines(member).map(|line| format!("{verb}: {}", line.trim_start())));
     }
-    for member in old_members.iter().filter(|m| !new.members().iter().any(|n| n.name == m.name)) {
-        lines.push(format!("removed: {} ({})  recipient {}", member.name, member.role, member.recipient.fingerprint()));
+    for member in old_members
+        .iter()
+        .filter(|m| !new.members().iter().any(|n| n.name == m.name))
+    {
+        lines.push(format!(
+            "removed: {} ({})  recipient {}",
+            member.name,
+            member.role,
+            member.recipient.fingerprint()
+        ));
     }
     for device in new.devices().iter().filter(|d| !old_devices.contains(d)) {
         lines.push(format!("added: {}", device_line(device)));
     }
-    for device in old_devices.iter().filter(|d| !new.devices().iter().any(|n| n.name() == d.name())) {
+    for device in old_devices
+        .iter()
+        .filter(|d| !new.devices().iter().any(|n| n.name() == d.name()))
+    {
         lines.push(format!("removed: {}", device_line(device)));
     }
     lines

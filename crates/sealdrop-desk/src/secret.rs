@@ -37,15 +37,22 @@ pub(crate) fn new_passphrase(context: &Context) -> Result<Zeroizing<String>> {
 /// The first line of a file that holds a secret.
 pub(crate) fn read(file: &Path) -> Result<Zeroizing<String>> {
     let text = std::fs::read_to_string(file);
-    let text = Zeroizing::new(text.with_context(|| format!("cannot read the passphrase file {}", file.display()))?);
-    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+    let text = Zeroizing::new(
+        text.with_context(|| format!("cannot read the passphrase file {}", file.display()))?,
+    );
+    Ok(Zeroizing::new(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
 }
 
 /// Asks on the terminal, without echo.
 pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>> {
     if !std::io::stdin().is_terminal() {
-        usage!("there is no terminal to ask for the passphrase: give it with --passphrase-file FILE");
+        usage!(
+            "there is no terminal to ask for the passphrase: give it with --passphrase-file FILE"
+        );
     }
-    let typed = rpassword::prompt_password(prompt).context("cannot ask for the passphrase on this terminal")?;
+    let typed = rpassword::prompt_password(prompt)
+        .context("cannot ask for the passphrase on this terminal")?;
     Ok(Zeroizing::new(typed))
 }

@@ -68,27 +68,22 @@ impl Sync<'_> {
         let (access, _) = device.keys();
         let member = self.client.member(&device.name, &access);
 
+        let ledgers = Ledger::load_all(self.home)?;
         let mut listed = Listed::load(self.home)?;
-        let listings = self.listings(&member, &mut listed)?;
-        let mut ledger = self.ledger(&roster)?;
-        let evidence = self.evidence(&checkpoint);
-        let new = self.extend(&mut ledger, &roster, &checkpoint, &member);
-        if !new.as_ref().is_err_and(|error| error.is::<Fault>()) {
-            self.forget_evidence(&evidence);
-        }
-        let new_entries = new.map_err(|error| match error.downcast::<Fault>() {
-            Ok(fault) => anyhow::anyhow!("{fault}. Nothing was cosigned; the checkpoint is kept in {evidence} as evidence: show it to the other members"),
-            Err(error) => error,
-        })?;
-
+        let listings = self.listings(&member, &ledgers, &mut listed)?;
+        let mut ledger = self.ledger(ledgers, &roster, &listings, &mut listed)?;
+        let new_entries = self.log(&mut ledger, &roster, &checkpoint, &member)?;
         let fetched = self.bodies(&member, &ledger, &listed, &roster, &listings)?;
-        self.check_listed(&ledger, &mut listed, &roster);
-        self.check_roster_leaves(&ledger);
-        listed.save(self.home)?;
-        if self.faults.is_empty() {
-            self.cosign(&mut ledger, device, &member)?;
+        if let Some(new_entries) = new_entries {
+            self.check_listed(&ledger, &mut listed, &roster)?;
+            self.check_roster_leaves(&ledger);
+            listed.save(self.home)?;
+            if self.faults.is_empty() {
+                self.cosign(&mut ledger, device, &member)?;
+            }
+            return self.answer(&roster, &ledger, &listed, new_entries, fetched);
         }
-        self.answer(&roster, &ledger, &listed, new_entries, fetched)
+        self.answer(&roster, &ledger, &listed, 0, fetched)
     }
 
     /// The roster of now, kept; and the ones before it. A desk with the box key renews it when it is due.
@@ -97,25 +92,44 @@ impl Sync<'_> {
         let (box_key, origin) = (&self.profile.box_key, self.client.origin());
         let current = remote::verify(file, box_key, origin, self.now, self.rosters.seen())?;
         let known = self.rosters.latest().map(|known| known.roster().clone());
-        remote::fetch_history(self.client, box_key, self.home, &mut self.rosters, &current.roster)?;
+        remote::fetch_history(
+            self.client,
+            box_key,
+            self.home,
+            &mut self.rosters,
+            &current.roster,
+        )?;
         let roster = current.roster.roster().clone();
         if let Some(known) = known
             && known.epoch() < roster.epoch()
         {
-            self.remarks.extend(differences(Some(&known), &roster).into_iter().map(|line| format!("roster {}: {line}", roster.epoch())));
+            self.remarks.extend(
+                differences(Some(&known), &roster)
+                    .into_iter()
+                    .map(|line| format!("roster {}: {line}", roster.epoch())),
+            );
         }
         self.rosters.add(self.home, current.roster)?;
         if let Some(secret) = &keyring.box_secret
             && roster.is_due(self.now)
         {
-            let renewed = publish::renew(self.client, self.home, &mut self.rosters, secret, self.now)?;
-            self.remarks.push(format!("renewed the roster: {} is good until {}", renewed.epoch(), text::time(renewed.expires())));
+            let renewed =
+                publish::renew(self.client, self.home, &mut self.rosters, secret, self.now)?;
+            self.remarks.push(format!(
+                "renewed the roster: {} is good until {}",
+                renewed.epoch(),
+                text::time(renewed.expires())
+            ));
             return Ok(renewed);
         }
         if current.has_expired {
             self.remarks.push(format!("roster {} expired on {}: reporters cannot use it; publish a new one on the machine with the box key", roster.epoch(), text::time(roster.expires())));
         } else if roster.is_due(self.now) {
-            self.remarks.push(format!("roster {} expires {}: sync or publish on the machine with the box key", roster.epoch(), text::in_days(self.now, roster.expires())));
+            self.remarks.push(format!(
+                "roster {} expires {}: sync or publish on the machine with the box key",
+                roster.epoch(),
+                text::in_days(self.now, roster.expires())
+            ));
         }
         Ok(roster)
     }
@@ -133,28 +147,50 @@ impl Sync<'_> {
         let (access, witness) = device.keys();
         let named = roster.devices().iter().find(|d| d.name() == device.name);
         match named {
-            Some(named) if *named.access.key() == access.to_public() && *named.witness.key() == witness.to_public() => Ok(device),
+            Some(named)
+                if *named.access.key() == access.to_public()
+                    && *named.witness.key() == witness.to_public() =>
+            {
+                Ok(device)
+            }
             Some(named) => bail!(
                 "roster {} names another access key for {} ({}) than the one here ({}): give the card from `sealdrop-desk keys --card` to whoever holds the box key",
-                roster.epoch(), device.name, named.access.key().fingerprint(), access.to_public().fingerprint()
+                roster.epoch(),
+                device.name,
+                named.access.key().fingerprint(),
+                access.to_public().fingerprint()
             ),
             None => bail!(
                 "roster {} does not name this machine ({}, access key {}): give the card from `sealdrop-desk keys --card` to whoever holds the box key",
-                roster.epoch(), device.name, access.to_public().fingerprint()
+                roster.epoch(),
+                device.name,
+                access.to_public().fingerprint()
             ),
         }
     }
 
-    /// Remembers every drop that the server lists: it can no longer deny them.
-    fn listings(&mut self, member: &Member<'_>, listed: &mut Listed) -> Result<Vec<(Window, Listing)>> {
+    /// Remembers every drop that the server lists and has not logged: it can no longer deny them.
+    fn listings(
+        &self,
+        member: &Member<'_>,
+        ledgers: &[Ledger],
+        listed: &mut Listed,
+    ) -> Result<Vec<(Window, Listing)>> {
         let windows = member.windows().map_err(|error| match error.status() {
             Some(401) => anyhow::anyhow!("the server refuses this machine's requests: its clock may be more than two minutes off, or the server has not taken the newest roster"),
             _ => error.into(),
         })?;
+        let logged = logged(ledgers);
         let mut listings = Vec::new();
         for window in windows.windows {
-            let listing = member.drops(window).with_context(|| format!("cannot list window {window}"))?;
-            for drop in &listing.drops {
+            let listing = member
+                .drops(window)
+                .with_context(|| format!("cannot list window {window}"))?;
+            for drop in listing
+                .drops
+                .iter()
+                .filter(|drop| !logged.contains(&(drop.digest, drop.size, window)))
+            {
                 listed.add(&drop.digest, drop.size, window);
             }
             listings.push((window, listing));
@@ -163,28 +199,83 @@ impl Sync<'_> {
         Ok(listings)
     }
 
-    fn ledger(&mut self, roster: &Roster) -> Result<Ledger> {
-        let ledgers = Ledger::load_all(self.home)?;
+    /// What is kept of the log that the roster names. A new one after another is a restored server, which is said once.
+    fn ledger(
+        &mut self,
+        ledgers: Vec<Ledger>,
+        roster: &Roster,
+        listings: &[(Window, Listing)],
+        listed: &mut Listed,
+    ) -> Result<Ledger> {
         let before = ledgers.last().map(|ledger| ledger.id().to_owned());
         let (ledger, is_new) = Ledger::of(ledgers, roster.log_key());
         if is_new {
+            let now: HashSet<_> = listings
+                .iter()
+                .flat_map(|(window, listing)| listing.drops.iter().map(|d| (d.digest, *window)))
+                .collect();
+            let forgotten = listed.start_new_log(|drop| now.contains(&(drop.digest, drop.window)));
+            listed.save(self.home)?;
             self.remarks.push(format!(
                 "the box has a new log ({}, before: {}): the server was restored or replaced, and what it forgot of the old log cannot be proved by it any more",
                 ledger.id(), before.unwrap_or_default()
             ));
+            self.remarks.extend(forgotten.iter().map(|drop| {
+                format!(
+                    "the new log has forgotten drop {} of window {}",
+                    hex(&drop.digest),
+                    drop.window
+                )
+            }));
         }
         Ok(ledger)
     }
 
+    /// Checks 1 to 4. Gives how many entries are new; `None` if the log is refused, so that what the server lists is fetched all the same.
+    fn log(
+        &mut self,
+        ledger: &mut Ledger,
+        roster: &Roster,
+        note: &Note,
+        member: &Member<'_>,
+    ) -> Result<Option<u64>> {
+        let evidence = self.keep_evidence(note)?;
+        let extended = self.extend(ledger, roster, note, member);
+        match extended.map_err(|error| error.downcast::<Fault>()) {
+            Err(Ok(fault)) => {
+                self.faults.push(fault);
+                self.remarks.push(format!("the checkpoint that is refused is kept in {evidence} as evidence: show it to the other members"));
+                Ok(None)
+            }
+            other => {
+                self.forget_evidence(&evidence);
+                match other {
+                    Ok(new) => Ok(Some(new)),
+                    Err(Err(error)) => Err(error),
+                    Err(Ok(fault)) => Err(fault.into()),
+                }
+            }
+        }
+    }
+
     /// Checks 1 to 4, and keeps the entries. Gives how many are new.
-    fn extend(&self, ledger: &mut Ledger, roster: &Roster, note: &Note, member: &Member<'_>) -> Result<u64> {
+    fn extend(
+        &self,
+        ledger: &mut Ledger,
+        roster: &Roster,
+        note: &Note,
+        member: &Member<'_>,
+    ) -> Result<u64> {
         let checkpoint = ledger.check_checkpoint(note, roster.log_key())?;
-        if checkpoint.size == ledger.size() {
+        if checkpoint.size == ledger.size() && ledger.is_kept() {
             return Ok(0);
         }
         let (first, entries) = fetch_entries(member, ledger.size(), checkpoint.size)?;
-        let new = match ledger.check_entries(&checkpoint, first, &entries, roster.window(self.now)) {
-            Err(fault @ Fault::Entries { .. }) => bail!(self.find_fork(ledger, &checkpoint).unwrap_or(fault)),
+        let new = match ledger.check_entries(&checkpoint, first, &entries, roster.window(self.now))
+        {
+            Err(fault @ Fault::Entries { .. }) => {
+                bail!(self.find_fork(ledger, &checkpoint).unwrap_or(fault))
+            }
             other => other?,
         };
         ledger.extend(self.home, &new, note)?;
@@ -200,13 +291,27 @@ impl Sync<'_> {
     }
 
     /// Check 5: every body that is not here is fetched. Gives how many were.
-    fn bodies(&mut self, member: &Member<'_>, ledger: &Ledger, listed: &Listed, roster: &Roster, listings: &[(Window, Listing)]) -> Result<u64> {
+    fn bodies(
+        &mut self,
+        member: &Member<'_>,
+        ledger: &Ledger,
+        listed: &Listed,
+        roster: &Roster,
+        listings: &[(Window, Listing)],
+    ) -> Result<u64> {
         let released = self.released(ledger, listings);
         let mut fetched = 0;
         let mut seen = HashSet::new();
         let skip = ledger.cosigned();
-        let logged = (0..).zip(ledger.leaves()).filter(|(index, leaf)| *index >= skip && leaf.kind == LeafKind::Drop);
-        let logged = logged.map(|(index, leaf)| Known { digest: leaf.digest, size: leaf.size, window: leaf.window, index: Some(index) });
+        let logged = (0..)
+            .zip(ledger.leaves())
+            .filter(|(index, leaf)| *index >= skip && leaf.kind == LeafKind::Drop);
+        let logged = logged.map(|(index, leaf)| Known {
+            digest: leaf.digest,
+            size: leaf.size,
+            window: leaf.window,
+            index: Some(index),
+        });
         for drop in logged.chain(listed.drops()) {
             if !seen.insert((drop.digest, drop.window)) || bodies::is_here(self.home, &drop) {
                 continue;
@@ -217,7 +322,11 @@ impl Sync<'_> {
                 Fetched::Changed => self.faults.push(Fault::ChangedBody { digest }),
                 Fetched::Missing if self.may_be_missing(&drop, roster, &released) => {}
                 Fetched::Missing => self.faults.push(match drop.index {
-                    Some(index) => Fault::MissingBody { index, digest, window },
+                    Some(index) => Fault::MissingBody {
+                        index,
+                        digest,
+                        window,
+                    },
                     None => Fault::MissingListed { digest, window },
                 }),
             }
@@ -226,53 +335,81 @@ impl Sync<'_> {
     }
 
     fn may_be_missing(&self, drop: &Known, roster: &Roster, released: &HashSet<Window>) -> bool {
-        drop.window.is_expired(roster.window_length(), roster.retention(), self.now) || released.contains(&drop.window)
+        drop.window
+            .is_expired(roster.window_length(), roster.retention(), self.now)
+            || released.contains(&drop.window)
     }
 
     /// The windows that a `release` leaf of the log names, by a member's own request: the server cannot make one up.
     fn released(&self, ledger: &Ledger, listings: &[(Window, Listing)]) -> HashSet<Window> {
-        let leaves: HashSet<[u8; 32]> =
-            ledger.leaves().iter().filter(|leaf| leaf.kind == LeafKind::Release).map(|leaf| leaf.digest).collect();
+        let leaves: HashSet<[u8; 32]> = ledger
+            .leaves()
+            .iter()
+            .filter(|leaf| leaf.kind == LeafKind::Release)
+            .map(|leaf| leaf.digest)
+            .collect();
         let is_released = |window: Window, note: &Note| {
             let request = UnverifiedRequest::from_note(note.clone()).ok()?;
-            let mut devices = self.rosters.iter().flat_map(|known| known.roster().devices());
+            let mut devices = self
+                .rosters
+                .iter()
+                .flat_map(|known| known.roster().devices());
             let request = devices.find_map(|device| request.verify(&device.access).ok())?;
             let named = request.releases() == Some(window);
             (named && leaves.contains(&sha256(note.to_string().as_bytes()))).then_some(window)
         };
-        listings.iter().filter_map(|(window, listing)| is_released(*window, listing.released.as_ref()?)).collect()
+        listings
+            .iter()
+            .filter_map(|(window, listing)| is_released(*window, listing.released.as_ref()?))
+            .collect()
     }
 
     /// Check 6: what was listed for a window that is over must be an entry of that window. A server that stops signing checkpoints hides
     /// drops too, so one window length after the end is the last moment.
-    fn check_listed(&mut self, ledger: &Ledger, listed: &mut Listed, roster: &Roster) {
-        let logged: HashSet<_> = ledger
-            .leaves()
-            .iter()
-            .filter(|leaf| leaf.kind == LeafKind::Drop)
-            .map(|leaf| (leaf.digest, leaf.size, leaf.window))
-            .collect();
+    fn check_listed(
+        &mut self,
+        ledger: &Ledger,
+        listed: &mut Listed,
+        roster: &Roster,
+    ) -> Result<()> {
+        let logged = logged(&Ledger::load_all(self.home)?);
         listed.settle(|drop| logged.contains(&(drop.digest, drop.size, drop.window)));
         let length = roster.window_length();
         for drop in listed.drops() {
             let is_covered = ledger.last_window().is_some_and(|last| drop.window <= last);
             let is_overdue = self.now.0 > drop.window.end(length).0.saturating_add(length);
             if is_covered || is_overdue {
-                self.faults.push(Fault::Hidden { digest: hex(&drop.digest), window: drop.window.0 });
+                self.faults.push(Fault::Hidden {
+                    digest: hex(&drop.digest),
+                    window: drop.window.0,
+                });
             }
         }
+        Ok(())
     }
 
     /// Check 7.
     fn check_roster_leaves(&mut self, ledger: &Ledger) {
-        let leaves = (0..).zip(ledger.leaves()).filter(|(_, leaf)| leaf.kind == LeafKind::Roster);
-        let unknown = leaves.filter(|(index, leaf)| *index >= ledger.cosigned() && !self.rosters.has_digest(&leaf.digest));
-        let faults: Vec<_> = unknown.map(|(index, leaf)| Fault::Roster { index, digest: hex(&leaf.digest) }).collect();
+        let leaves = (0..)
+            .zip(ledger.leaves())
+            .filter(|(_, leaf)| leaf.kind == LeafKind::Roster);
+        let unknown = leaves.filter(|(index, leaf)| {
+            *index >= ledger.cosigned() && !self.rosters.has_digest(&leaf.digest)
+        });
+        let faults: Vec<_> = unknown
+            .map(|(index, leaf)| Fault::Roster {
+                index,
+                digest: hex(&leaf.digest),
+            })
+            .collect();
         self.faults.extend(faults);
     }
 
     fn cosign(&mut self, ledger: &mut Ledger, device: &Device, member: &Member<'_>) -> Result<()> {
-        let Some((mut note, checkpoint)) = ledger.checkpoint().filter(|(_, checkpoint)| checkpoint.size > 0) else {
+        let Some((mut note, checkpoint)) = ledger
+            .checkpoint()
+            .filter(|(_, checkpoint)| checkpoint.size > 0)
+        else {
             return Ok(());
         };
         if ledger.cosigned() == ledger.size() && !ledger.is_unposted() {
@@ -291,11 +428,14 @@ impl Sync<'_> {
     }
 
     /// Keeps a checkpoint aside until it is known to be good. Gives the name of the file.
-    fn evidence(&self, note: &Note) -> String {
+    fn keep_evidence(&self, note: &Note) -> Result<String> {
         let bytes = note.to_string();
-        let name = format!("evidence/checkpoint-{}.note", hex(&sha256(bytes.as_bytes())[..8]));
-        let _ = self.home.write(&name, bytes.as_bytes());
-        self.home.path(name).display().to_string()
+        let name = format!(
+            "evidence/checkpoint-{}.note",
+            hex(&sha256(bytes.as_bytes())[..8])
+        );
+        self.home.write(&name, bytes.as_bytes())?;
+        Ok(self.home.path(name).display().to_string())
     }
 
     fn forget_evidence(&self, path: &str) {
@@ -303,7 +443,14 @@ impl Sync<'_> {
         let _ = std::fs::remove_dir(self.home.path("evidence"));
     }
 
-    fn answer(&self, roster: &Roster, ledger: &Ledger, listed: &Listed, new_entries: u64, fetched: u64) -> Result<Answer> {
+    fn answer(
+        &self,
+        roster: &Roster,
+        ledger: &Ledger,
+        listed: &Listed,
+        new_entries: u64,
+        fetched: u64,
+    ) -> Result<Answer> {
         let ledgers = Ledger::load_all(self.home)?;
         let drops = known_drops(&ledgers, listed).len();
         let faults: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
@@ -313,7 +460,9 @@ impl Sync<'_> {
         if faults.is_empty() {
             lines.push(match ledger.size() {
                 0 => "nothing to cosign yet: the log's first window is not over".into(),
-                size => format!("cosigned the log up to entry {size}: every drop up to there is on this machine"),
+                size => format!(
+                    "cosigned the log up to entry {size}: every drop up to there is on this machine"
+                ),
             });
         } else {
             lines.push(String::new());
@@ -329,8 +478,22 @@ impl Sync<'_> {
             "remarks": self.remarks,
             "faults": faults,
         });
-        Ok(Answer { failed: !self.faults.is_empty(), ..Answer::new(json, lines.join("\n")) })
+        Ok(Answer {
+            failed: !self.faults.is_empty(),
+            ..Answer::new(json, lines.join("\n"))
+        })
     }
+}
+
+/// Every drop that some log of the box has, with its size and window.
+fn logged(ledgers: &[Ledger]) -> HashSet<([u8; 32], u64, Window)> {
+    let leaves = ledgers
+        .iter()
+        .flat_map(Ledger::leaves)
+        .filter(|leaf| leaf.kind == LeafKind::Drop);
+    leaves
+        .map(|leaf| (leaf.digest, leaf.size, leaf.window))
+        .collect()
 }
 
 /// The entries from the bundle that holds number `from` on, and the number of the first.
@@ -339,8 +502,12 @@ fn fetch_entries(member: &Member<'_>, from: u64, to: u64) -> Result<(u64, Vec<Ve
     let mut first = None;
     for id in bundles_between(from, to) {
         first.get_or_insert(id.start());
-        let bytes = member.bundle(id).with_context(|| format!("cannot fetch the log's entries from number {}", id.start()))?;
-        let parsed = id.parse(&bytes).map_err(|_| Fault::NotAnEntry { index: id.start() })?;
+        let bytes = member.bundle(id).with_context(|| {
+            format!("cannot fetch the log's entries from number {}", id.start())
+        })?;
+        let parsed = id
+            .parse(&bytes)
+            .map_err(|_| Fault::NotAnEntry { index: id.start() })?;
         entries.extend(parsed.into_iter().map(<[u8]>::to_vec));
     }
     Ok((first.unwrap_or(from), entries))

@@ -17,7 +17,11 @@ pub(crate) fn block(text: &str) -> String {
     for each in text.split('\n') {
         out.push_str("  ");
         for c in each.strip_suffix('\r').unwrap_or(each).chars() {
-            if c == '\t' { out.push(c) } else { push(&mut out, c) }
+            if c == '\t' {
+                out.push(c)
+            } else {
+                push(&mut out, c)
+            }
         }
         out.push('\n');
     }
@@ -47,6 +51,21 @@ fn is_hidden(c: char) -> bool {
         || c.is_control()
 }
 
+/// The same JSON with every such character written as `\uXXXX`. They stand only within strings, where that means the same.
+pub(crate) fn json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Bytes for people: `12,345 bytes`.
 pub(crate) fn bytes(count: u64) -> String {
     let digits = count.to_string();
@@ -66,13 +85,22 @@ pub(crate) fn time(time: sealdrop_core::time::Time) -> String {
     let (days, second) = (time.0 / 86_400, time.0 % 86_400);
     let z = days + 719_468;
     let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", second / 3600, second / 60 % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
+        second / 3600,
+        second / 60 % 60
+    )
 }
 
 /// A number of days, rounded down: `in 12 days`, `today`.
@@ -92,11 +120,31 @@ mod tests {
 
     #[test]
     fn terminal_escapes_are_shown_as_text() {
-        assert_eq!(line("\x1b[31mred\x07\x7f\u{9b}2J"), "\\x1b[31mred\\x07\\x7f\\x9b2J");
+        assert_eq!(
+            line("\x1b[31mred\x07\x7f\u{9b}2J"),
+            "\\x1b[31mred\\x07\\x7f\\x9b2J"
+        );
         assert_eq!(line("a\rb\nc\td"), "a\\rb\\nc\\td");
-        assert_eq!(line("safe\u{202e}exe.txt\u{2066}"), "safe\\u{202e}exe.txt\\u{2066}");
+        assert_eq!(
+            line("safe\u{202e}exe.txt\u{2066}"),
+            "safe\\u{202e}exe.txt\\u{2066}"
+        );
         assert_eq!(line("plain – äöü 漢字 👩‍💻"), "plain – äöü 漢字 👩‍💻");
-        assert_eq!(block("one\r\n\ttwo\x1b]0;x\n"), "  one\n  \ttwo\\x1b]0;x\n  \n");
+        assert_eq!(
+            block("one\r\n\ttwo\x1b]0;x\n"),
+            "  one\n  \ttwo\\x1b]0;x\n  \n"
+        );
+    }
+
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let value = serde_json::json!({ "a": "\u{9b}31m\u{202e}\u{7f}\u{e0001}ä" });
+        let safe = json(&value.to_string());
+        assert_eq!(safe, r#"{"a":"\u009b31m\u202e\u007f\udb40\udc01ä"}"#);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&safe).unwrap(),
+            value
+        );
     }
 
     #[test]

@@ -1,0 +1,232 @@
+//! What the tests share: a desk in a temporary folder, and reports sealed as a reporter would.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use sealdrop_client::BoxFile;
+use sealdrop_core::drop::{FileKey, Sealer};
+use sealdrop_core::encoding::from_base64_array;
+use sealdrop_core::key::{BoxKey, BoxSecret};
+use sealdrop_core::note::Note;
+use sealdrop_core::phrase::{Phrase, ReporterKeys};
+use sealdrop_core::report::{Attachment, Kind, Report};
+use sealdrop_core::roster::Roster;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::server::{Server, WINDOW};
+
+/// Desks of one box, and its server.
+pub(crate) struct Bench {
+    pub(crate) dir: TempDir,
+    pub(crate) server: Server,
+}
+
+/// What a command came to.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        self.out
+    }
+
+    /// The exit code, and that what was said holds each of these.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32, says: &[&str]) {
+        let all = format!("{}{}", self.out, self.err);
+        assert_eq!(self.code, code, "{all}");
+        for part in says {
+            assert!(all.contains(part), "{part:?} is not in:\n{all}");
+        }
+    }
+}
+
+impl Bench {
+    /// A box of ana alone, published.
+    pub(crate) fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("passphrase"), "correct horse\n").unwrap();
+        let made = run(
+            dir.path(),
+            "ana",
+            &["--json", "init", "--member", "ana", "--work-factor", "2"],
+        )
+        .ok();
+        let made: Value = serde_json::from_str(&made).unwrap();
+        std::fs::write(
+            dir.path().join("ana-code"),
+            made["recovery"]["code"].as_str().unwrap(),
+        )
+        .unwrap();
+        let server = Server::start(BoxKey::parse(made["box"].as_str().unwrap()).unwrap());
+        let bench = Self { dir, server };
+        bench
+            .desk(
+                "ana",
+                &[
+                    "publish",
+                    "--origin",
+                    &bench.server.origin,
+                    "--window",
+                    &WINDOW.to_string(),
+                ],
+            )
+            .ok();
+        bench
+    }
+
+    /// Runs a desk command of someone.
+    pub(crate) fn desk(&self, who: &str, args: &[&str]) -> Ran {
+        run(self.dir.path(), who, args)
+    }
+
+    pub(crate) fn json(&self, who: &str, args: &[&str]) -> Value {
+        let args: Vec<&str> = ["--json"].iter().chain(args).copied().collect();
+        serde_json::from_str(&self.desk(who, &args).ok()).unwrap()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn arg(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("{}#{}", self.server.origin, self.server.lock().box_key)
+    }
+
+    /// Someone joins the box, and the roster is published.
+    pub(crate) fn join(&self, who: &str) {
+        self.desk(
+            who,
+            &[
+                "init",
+                "--join",
+                &self.address(),
+                "--member",
+                who,
+                "--work-factor",
+                "2",
+                "--no-recovery",
+            ],
+        )
+        .ok();
+        let card = self.desk(who, &["keys", "--card"]).ok();
+        std::fs::write(self.path("card.json"), card).unwrap();
+        self.desk("ana", &["member", "add", &self.arg("card.json")])
+            .ok();
+        self.desk("ana", &["publish"]).ok();
+    }
+
+    /// The private key of the box, from ana's keyring: for rosters that no desk would sign.
+    pub(crate) fn box_secret(&self) -> BoxSecret {
+        let sealed = std::fs::read(self.path("ana/keyring.age")).unwrap();
+        let json = sealdrop_open::passphrase::open(&sealed, "correct horse").unwrap();
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        BoxSecret::from_seed(&from_base64_array(json["box_secret"].as_str().unwrap()).unwrap())
+    }
+
+    /// The server has this roster now, with the policy of the one before.
+    pub(crate) fn serve_roster(&self, epoch: u64, roster: Note) {
+        let mut state = self.server.lock();
+        let policy = state.boxes.last_key_value().unwrap().1.policy.clone();
+        state.boxes.insert(epoch, BoxFile { roster, policy });
+    }
+
+    /// A window that is over, counted back from now.
+    pub(crate) fn past(&self, ago: u64) -> u64 {
+        self.server.now() - ago
+    }
+}
+
+pub(crate) fn run(dir: &Path, who: &str, args: &[&str]) -> Ran {
+    let mut command = Command::cargo_bin("sealdrop-desk").unwrap();
+    command
+        .env_clear()
+        .env("HOME", dir)
+        .env("SEALDROP_PASSPHRASE_FILE", dir.join("passphrase"))
+        .env("SEALDROP_HOME", dir.join(who));
+    let output = command.args(args).output().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A reporter with a phrase of their own.
+pub(crate) struct Reporter {
+    pub(crate) keys: ReporterKeys,
+    rng: ChaCha20Rng,
+}
+
+impl Reporter {
+    pub(crate) fn new(seed: u8, box_key: &BoxKey) -> Self {
+        Self {
+            keys: Phrase::from_entropy(&[seed; 16]).keys(box_key),
+            rng: ChaCha20Rng::from_seed([seed; 32]),
+        }
+    }
+
+    pub(crate) fn report(
+        &mut self,
+        roster: &Roster,
+        kind: Kind,
+        title: &str,
+        files: &[(&str, &[u8])],
+    ) -> Report {
+        let mut report = Report::new(kind, roster, &self.keys, &mut self.rng);
+        report.form.insert("title".into(), title.into());
+        report
+            .form
+            .insert("description".into(), format!("about {title}"));
+        report.attachments = files
+            .iter()
+            .map(|(name, bytes)| Attachment {
+                name: (*name).into(),
+                size: bytes.len() as u64,
+            })
+            .collect();
+        report
+    }
+
+    pub(crate) fn seal(
+        &mut self,
+        roster: &Roster,
+        report: &Report,
+        files: &[(&str, &[u8])],
+    ) -> Vec<u8> {
+        let (file_key, nonce) = self.file_key();
+        let sealer = Sealer::new(roster, report, &self.keys.voice, &file_key, nonce).unwrap();
+        let mut bytes = Vec::new();
+        let open = |index: usize| -> io::Result<Box<dyn Read + Send>> {
+            Ok(Box::new(io::Cursor::new(files[index].1.to_vec())))
+        };
+        sealer.seal(open).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    pub(crate) fn file_key(&mut self) -> (FileKey, [u8; 16]) {
+        use rand_chacha::rand_core::Rng as _;
+        let mut nonce = [0; 16];
+        self.rng.fill_bytes(&mut nonce);
+        (FileKey::generate(&mut self.rng), nonce)
+    }
+
+    /// A whole drop with a title and no attachments.
+    pub(crate) fn drop(&mut self, roster: &Roster, kind: Kind, title: &str) -> Vec<u8> {
+        let report = self.report(roster, kind, title, &[]);
+        self.seal(roster, &report, &[])
+    }
+}

@@ -1,0 +1,473 @@
+//! Keys, rosters and bad input: one clear sentence with what to do next, and nothing changed.
+
+use sealdrop_core::note::Note;
+use sealdrop_core::roster::Draft;
+use sealdrop_core::time::Time;
+use serde_json::Value;
+
+use crate::bench::{Bench, run};
+
+#[test]
+fn wrong_passphrase() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("passphrase"), "battery staple\n").unwrap();
+    for command in [&["sync"][..], &["inbox"], &["publish"], &["doctor"]] {
+        bench
+            .desk("ana", command)
+            .fails(1, &["the passphrase does not open", "keyring.age"]);
+    }
+    std::fs::write(bench.path("passphrase"), "").unwrap();
+    bench
+        .desk("new", &["init"])
+        .fails(1, &["passphrase is empty"]);
+    assert!(!bench.path("new/desk.json").exists());
+}
+
+#[test]
+fn missing_keyring_or_home() {
+    let bench = Bench::new();
+    std::fs::rename(bench.path("ana/keyring.age"), bench.path("elsewhere")).unwrap();
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["keyring", "is missing", "--restore"]);
+    bench
+        .desk("nobody", &["sync"])
+        .fails(1, &["there is no desk in", "init"]);
+    std::fs::write(bench.path("ana/keyring.age"), "not a keyring").unwrap();
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["is not a keyring, or is damaged"]);
+}
+
+#[test]
+fn init_never_replaces_keys() {
+    let bench = Bench::new();
+    let before = std::fs::read(bench.path("ana/keyring.age")).unwrap();
+    bench
+        .desk("ana", &["init"])
+        .fails(1, &["already has a keyring"]);
+    assert_eq!(
+        std::fs::read(bench.path("ana/keyring.age")).unwrap(),
+        before
+    );
+}
+
+#[test]
+fn secrets_are_owner_only_and_not_in_plain_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::new();
+    assert_eq!(
+        std::fs::metadata(bench.path("ana"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o700
+    );
+    for entry in std::fs::read_dir(bench.path("ana")).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", entry.path().display());
+        if entry.path().is_file() {
+            let bytes = std::fs::read(entry.path()).unwrap();
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains("SECRET-KEY"),
+                "{}",
+                entry.path().display()
+            );
+        }
+    }
+}
+
+#[test]
+fn address_typed_with_a_slip_of_the_finger() {
+    let bench = Bench::new();
+    let good = bench.address();
+    let join = |address: &str| bench.desk("ben", &["init", "--join", address, "--member", "ben"]);
+    let (last, typo) = (
+        good.chars().last().unwrap(),
+        if good.ends_with('q') { 'p' } else { 'q' },
+    );
+    assert_ne!(last, typo);
+    join(&format!("{}{typo}", &good[..good.len() - 1])).fails(2, &["checksum"]);
+    join(&good.replace("sdbox1", "sdbax1")).fails(2, &["not a box"]);
+    join(good.split('#').next().unwrap()).fails(2, &["has no box"]);
+    join(&good.replace("http://127.0.0.1", "http://drop.example.org")).fails(2, &["https://"]);
+    assert!(!bench.path("ben").exists());
+}
+
+#[test]
+fn usage_mistakes_exit_with_2() {
+    let bench = Bench::new();
+    bench
+        .desk("x", &["init", "--member", "Ana Maria"])
+        .fails(2, &["--member"]);
+    bench
+        .desk("ana", &["publish", "--origin", "drop.example.org"])
+        .fails(2, &["--origin", "https://"]);
+    bench
+        .desk("ana", &["publish", "--days", "91"])
+        .fails(2, &["--days"]);
+    bench
+        .desk("ana", &["sync", "--proxy", "socks5://127.0.0.1:9050"])
+        .fails(2, &["socks5h://"]);
+    bench.desk("ana", &["open", "one"]).fails(2, &[]);
+    bench.desk("ana", &["frobnicate"]).fails(2, &[]);
+}
+
+#[test]
+fn publish_refuses_what_clients_would_refuse() {
+    let bench = Bench::new();
+    bench
+        .desk("ana", &["publish", "--retention", "1"])
+        .fails(1, &["cannot be signed", "--retention"]);
+    bench
+        .desk("ana", &["publish", "--window", "7200"])
+        .fails(1, &["can never change"]);
+    bench
+        .desk("ana", &["publish", "--policy", &bench.arg("nothing.md")])
+        .fails(1, &["cannot read the policy"]);
+    bench
+        .desk("ana", &["member", "remove", "ana"])
+        .fails(1, &["no members left"]);
+    assert_eq!(bench.server.roster().epoch(), 1);
+}
+
+#[test]
+fn policy_and_limits_stay_from_roster_to_roster() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("policy.md"), "# Policy\nBe kind.\n").unwrap();
+    bench
+        .desk(
+            "ana",
+            &[
+                "publish",
+                "--policy",
+                &bench.arg("policy.md"),
+                "--max-drop",
+                "1000000",
+                "--days",
+                "30",
+            ],
+        )
+        .ok();
+    bench.desk("ana", &["publish"]).ok();
+    let roster = bench.server.roster();
+    assert_eq!((roster.epoch(), roster.max_drop()), (3, 1_000_000));
+    assert!(roster.is_policy(b"# Policy\nBe kind.\n"));
+}
+
+#[test]
+fn a_member_joins_and_leaves() {
+    let bench = Bench::new();
+    bench.join("ben");
+    let list = bench.json("ana", &["member", "list"]);
+    assert_eq!(list["members"][1]["name"], "ben");
+    assert_eq!(
+        list["members"][1]["recipient"],
+        bench.json("ben", &["keys"])["recipients"][0]
+    );
+    assert_eq!(list["devices"][1]["name"], "ben/desk");
+    bench.desk("ben", &["sync"]).ok();
+    assert_eq!(bench.json("ben", &["keys"])["in_roster"], true);
+    bench
+        .desk("ben", &["member", "remove", "ana"])
+        .fails(1, &["box key"]);
+    bench
+        .desk("ben", &["publish"])
+        .fails(1, &["box key is not on this machine"]);
+    bench
+        .desk("ana", &["member", "remove", "nobody"])
+        .fails(1, &["no member or machine called nobody"]);
+    bench.desk("ana", &["member", "remove", "ben/desk"]).ok();
+    bench.desk("ana", &["publish"]).ok();
+    let roster = bench.server.roster();
+    assert_eq!((roster.members().len(), roster.devices().len()), (2, 1));
+}
+
+#[test]
+fn a_key_of_another_box_is_refused() {
+    let bench = Bench::new();
+    run(
+        bench.dir.path(),
+        "other",
+        &["init", "--member", "eve", "--work-factor", "2"],
+    )
+    .ok();
+    let card = bench.desk("other", &["keys", "--card"]).ok();
+    std::fs::write(bench.path("card.json"), card).unwrap();
+    bench
+        .desk("ana", &["member", "add", &bench.arg("card.json")])
+        .fails(1, &["another box"]);
+    bench
+        .desk("ana", &["member", "add", &bench.arg("passphrase")])
+        .fails(1, &["not a member card"]);
+    std::fs::copy(
+        bench.path("other/keyring.age"),
+        bench.path("ana/keyring.age"),
+    )
+    .unwrap();
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["keys of another box"]);
+    bench
+        .desk("other", &["publish", "--origin", &bench.server.origin])
+        .fails(1, &["not of your box"]);
+}
+
+#[test]
+fn server_that_is_not_there() {
+    let bench = Bench::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    bench
+        .desk("ana", &["publish", "--origin", &format!("http://{free}")])
+        .fails(1, &["refuses the connection"]);
+    assert_eq!(bench.json("ana", &["keys"])["epoch"], 1, "nothing changed");
+    bench.desk("ana", &["sync"]).ok();
+}
+
+#[test]
+fn a_data_folder_of_a_newer_version_is_refused() {
+    let bench = Bench::new();
+    let path = bench.path("ana/desk.json");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"version\": 1", "\"version\": 9");
+    std::fs::write(&path, text).unwrap();
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["newer sealdrop-desk"]);
+}
+
+#[test]
+fn recovery_file_brings_the_keys_back() {
+    let bench = Bench::new();
+    let dir = bench.dir.path();
+    let made = run(
+        dir,
+        "first",
+        &[
+            "--json",
+            "init",
+            "--work-factor",
+            "2",
+            "--recovery",
+            &bench.arg("r.age"),
+        ],
+    )
+    .ok();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let code = made["recovery"]["code"].as_str().unwrap();
+    std::fs::write(bench.path("code"), code).unwrap();
+    let restore = |who: &str| {
+        run(
+            dir,
+            who,
+            &[
+                "init",
+                "--restore",
+                &bench.arg("r.age"),
+                "--recovery-code-file",
+                &bench.arg("code"),
+                "--work-factor",
+                "2",
+            ],
+        )
+    };
+    restore("second").ok();
+    let [first, second] = ["first", "second"].map(|who| bench.json(who, &["keys"]));
+    for same in ["box", "recipients", "voice", "holds_box_key"] {
+        assert_eq!(first[same], second[same]);
+    }
+    assert_ne!(
+        first["witness"], second["witness"],
+        "a machine's keys are never on two machines"
+    );
+    std::fs::write(bench.path("code"), code.replacen(' ', " abandon ", 1)).unwrap();
+    restore("third").fails(1, &["not a recovery code"]);
+    std::fs::write(
+        bench.path("code"),
+        "legal winner thank year wave sausage worth useful legal winner thank yellow",
+    )
+    .unwrap();
+    restore("third").fails(1, &["for another file"]);
+    assert!(!bench.path("third/desk.json").exists());
+}
+
+#[test]
+fn lost_keyring_is_restored_and_goes_on() {
+    let bench = Bench::new();
+    let args = [
+        "init",
+        "--restore",
+        &bench.arg("ana/recovery.age"),
+        "--recovery-code-file",
+        &bench.arg("ana-code"),
+        "--join",
+        &bench.address(),
+        "--work-factor",
+        "2",
+    ];
+    bench.desk("again", &args).ok();
+    bench.desk("again", &["publish"]).ok();
+    let roster = bench.server.roster();
+    assert_eq!(
+        (
+            roster.epoch(),
+            roster.members().len(),
+            roster.devices().len()
+        ),
+        (2, 1, 1)
+    );
+    bench.desk("again", &["sync"]).ok();
+    // The lost machine's keys are worth nothing now.
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["another access key"]);
+}
+
+#[test]
+fn doctor_files_a_synthetic_report_and_opens_it() {
+    let bench = Bench::new();
+    let said = bench.desk("ana", &["doctor"]).ok();
+    assert!(said.contains("filed, fetched and opened"), "{said}");
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(
+        inbox.contains("1 synthetic") && !inbox.contains("Synthetic report"),
+        "{inbox}"
+    );
+    assert!(bench.desk("ana", &["open", "1"]).ok().contains("synthetic"));
+    bench.desk("ana", &["publish", "--days", "5"]).ok();
+    let said = bench.desk("ana", &["doctor", "--no-report"]).ok();
+    assert!(
+        said.contains("warning") && said.contains("and then nobody can report"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_expired_roster_is_named_and_renewed_where_the_box_key_is() {
+    let bench = Bench::new();
+    bench.join("ben");
+    let now = sealdrop_client::system::now().0;
+    let day = 86_400;
+    let old = bench.server.roster();
+    let draft = Draft {
+        epoch: 3,
+        issued: Time(now - 80 * day),
+        expires: Time(now - 10 * day),
+        ..old.draft().clone()
+    };
+    bench.serve_roster(3, draft.sign(&bench.box_secret()).unwrap().note().clone());
+    // Ben can still collect, and is told; a reporter could not seal.
+    let said = bench.desk("ben", &["sync"]).ok();
+    assert!(
+        said.contains("roster 3 expired") && said.contains("publish a new one"),
+        "{said}"
+    );
+    bench
+        .desk("ben", &["doctor"])
+        .fails(1, &["a reporter could not use", "expired"]);
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(said.contains("renewed the roster: 4"), "{said}");
+    assert_eq!(bench.server.roster().epoch(), 4);
+    assert_eq!(bench.server.roster().members(), old.members());
+    // Past half its life is enough.
+    let draft = Draft {
+        epoch: 5,
+        issued: Time(now - 50 * day),
+        expires: Time(now + 40 * day),
+        ..old.draft().clone()
+    };
+    bench.serve_roster(5, draft.sign(&bench.box_secret()).unwrap().note().clone());
+    bench.desk("ana", &["sync"]).ok();
+    assert_eq!(bench.server.roster().epoch(), 6);
+}
+
+#[test]
+fn server_serves_one_member_twice() {
+    let bench = Bench::new();
+    let text = bench
+        .server
+        .roster()
+        .draft()
+        .to_text()
+        .replace("epoch: 1", "epoch: 2");
+    let member = text
+        .lines()
+        .find(|line| line.starts_with("member: "))
+        .unwrap();
+    let text = text.replace(member, &format!("{member}\n{member}"));
+    let secret = bench.box_secret();
+    let name = secret.to_public().to_string();
+    bench.serve_roster(2, Note::new(text).unwrap().sign(&name, &secret));
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["refused", "stands twice"]);
+}
+
+#[test]
+fn server_adds_a_member_to_the_roster() {
+    let bench = Bench::new();
+    let eve = sealdrop_core::key::BoxSecret::from_seed(&[0x66; 32]);
+    let text = bench
+        .server
+        .roster()
+        .draft()
+        .to_text()
+        .replace("epoch: 1", "epoch: 2");
+    let name = bench.box_secret().to_public().to_string();
+    bench.serve_roster(2, Note::new(text).unwrap().sign(&name, &eve));
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["not signed by the box key"]);
+    bench
+        .desk("ana", &["doctor"])
+        .fails(1, &["not signed by the box key"]);
+}
+
+#[test]
+fn a_new_member_is_named_to_the_others() {
+    let bench = Bench::new();
+    bench.join("ben");
+    bench.desk("ben", &["sync"]).ok();
+    bench.join("cleo");
+    let cleo = bench.json("cleo", &["keys"])["recipients"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let said = bench.desk("ben", &["sync"]).ok();
+    assert!(
+        said.contains("added: cleo") && said.contains(&cleo),
+        "{said}"
+    );
+}
+
+#[test]
+fn address_completions_and_manuals() {
+    let bench = Bench::new();
+    let shown = bench.desk("ana", &["address"]).ok();
+    assert!(shown.starts_with(&bench.address()) && shown.contains('█'));
+    bench
+        .desk("ana", &["address", "--svg", &bench.arg("code.svg")])
+        .ok();
+    assert!(
+        std::fs::read_to_string(bench.path("code.svg"))
+            .unwrap()
+            .contains("<svg")
+    );
+    assert!(
+        bench
+            .desk("x", &["completions", "bash"])
+            .ok()
+            .contains("sealdrop-desk")
+    );
+    assert!(bench.desk("x", &["man"]).ok().contains(".TH"));
+    let help = bench.desk("x", &["--help"]).ok();
+    for part in ["A new box:", "sync", "Exit codes"] {
+        assert!(help.contains(part), "{help}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Machines that never connect.
+
+use sealdrop_core::report::Kind;
+
+use crate::bench::{Bench, Reporter, run};
+use crate::server::{Server, WINDOW};
+
+#[test]
+fn drops_go_to_the_machine_with_the_identity_and_verdicts_come_back() {
+    let bench = Bench::new();
+    // Ben's identity never connects; his laptop has no identity.
+    let address = bench.address();
+    let init = |who: &str, more: &[&str]| {
+        let args: Vec<&str> = [
+            "init",
+            "--join",
+            &address,
+            "--member",
+            "ben",
+            "--work-factor",
+            "2",
+            "--no-recovery",
+        ]
+        .iter()
+        .chain(more)
+        .copied()
+        .collect();
+        bench.desk(who, &args).ok();
+        let card = bench.desk(who, &["keys", "--card"]).ok();
+        std::fs::write(bench.path("card.json"), card).unwrap();
+        bench
+            .desk("ana", &["member", "add", &bench.arg("card.json")])
+            .ok();
+    };
+    init("cellar", &["--offline"]);
+    init("laptop", &["--device-only", "--device", "laptop"]);
+    bench.desk("ana", &["publish"]).ok();
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let files: &[(&str, &[u8])] = &[("poc", b"bytes")];
+    let report = reporter.report(&roster, Kind::Report, "for the cellar", files);
+    let good = reporter.seal(&roster, &report, files);
+    bench.server.accept(&good, bench.past(9));
+    bench
+        .server
+        .accept(&vec![b'x'; 67_195 + 1557], bench.past(9));
+    bench.server.close(bench.past(9));
+
+    bench.desk("laptop", &["sync"]).ok();
+    let inbox = bench.desk("laptop", &["inbox"]).ok();
+    assert!(inbox.contains("2 not opened"), "{inbox}");
+    bench
+        .desk("laptop", &["open", "1"])
+        .fails(1, &["no identity on this machine", "bundle out"]);
+    bench
+        .desk("laptop", &["bundle", "out", &bench.arg("out.tar")])
+        .ok();
+
+    bench
+        .desk("cellar", &["sync"])
+        .fails(1, &["no device keys", "bundle out"]);
+    let before = bench.server.lock().requests.len();
+    let bundle = bench.arg("out.tar");
+    let inbox = bench.desk("cellar", &["inbox", "--bundle", &bundle]).ok();
+    assert!(
+        inbox.contains("for the cellar") && inbox.contains("1 in quarantine"),
+        "{inbox}"
+    );
+    assert!(
+        bench
+            .desk("cellar", &["open", "1", "--bundle", &bundle])
+            .ok()
+            .contains("about for the cellar")
+    );
+    bench
+        .desk(
+            "cellar",
+            &[
+                "attachments",
+                "1",
+                "--bundle",
+                &bundle,
+                "-o",
+                &bench.arg("files"),
+            ],
+        )
+        .ok();
+    assert_eq!(
+        std::fs::read(bench.path("files/001-poc")).unwrap(),
+        b"bytes"
+    );
+    bench
+        .desk("cellar", &["bundle", "out", &bench.arg("back.tar")])
+        .ok();
+    assert_eq!(
+        bench.server.lock().requests.len(),
+        before,
+        "it did not connect"
+    );
+
+    bench
+        .desk("laptop", &["bundle", "in", &bench.arg("back.tar")])
+        .ok();
+    let inbox = bench.desk("laptop", &["inbox"]).ok();
+    assert!(
+        inbox.contains("no identity here to read it") && inbox.contains("1 in quarantine"),
+        "{inbox}"
+    );
+    // What has a verdict need not be carried again.
+    let again = bench.json("laptop", &["bundle", "out", &bench.arg("again.tar")]);
+    assert_eq!(again["drops"], 0);
+}
+
+#[test]
+fn the_box_key_signs_rosters_without_a_network() {
+    let dir = tempfile::TempDir::new().unwrap();
+    std::fs::write(dir.path().join("passphrase"), "correct horse\n").unwrap();
+    let run = |who: &str, args: &[&str]| run(dir.path(), who, args);
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let made = run(
+        "vault",
+        &[
+            "--json",
+            "init",
+            "--member",
+            "ana",
+            "--offline",
+            "--work-factor",
+            "2",
+            "--no-recovery",
+        ],
+    )
+    .ok();
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let box_text = made["box"].as_str().unwrap();
+    let server = Server::start(sealdrop_core::key::BoxKey::parse(box_text).unwrap());
+    run(
+        "laptop",
+        &[
+            "init",
+            "--join",
+            box_text,
+            "--member",
+            "ana",
+            "--device-only",
+            "--work-factor",
+            "2",
+        ],
+    )
+    .ok();
+    std::fs::write(path("card.json"), run("laptop", &["keys", "--card"]).ok()).unwrap();
+    run("vault", &["member", "add", &path("card.json")]).ok();
+    let log = {
+        let state = server.lock();
+        sealdrop_core::log::checkpoint::log_vkey(&state.box_key, &state.log_key.to_public())
+            .to_string()
+    };
+    let window = WINDOW.to_string();
+    let sign = [
+        "publish",
+        "--origin",
+        &server.origin,
+        "--window",
+        &window,
+        "--out",
+        &path("roster.tar"),
+    ];
+    run("vault", &sign).fails(2, &["--log-key", "/log/vkey"]);
+    let sign: Vec<&str> = sign
+        .iter()
+        .copied()
+        .chain(["--log-key", log.as_str()])
+        .collect();
+    run("vault", &sign).ok();
+    run("laptop", &["publish"]).fails(1, &["bundle in"]);
+    let said = run("laptop", &["bundle", "in", &path("roster.tar")]).ok();
+    assert!(said.contains("roster 1 waits"), "{said}");
+    run("laptop", &["publish"]).ok();
+    assert_eq!(server.roster().epoch(), 1);
+    assert_eq!(server.roster().devices().len(), 1);
+    run("laptop", &["sync"]).ok();
+}
+
+#[test]
+fn bundles_that_lie() {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "in a bundle");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.desk("ana", &["sync"]).ok();
+    let bundle = bench.arg("b.tar");
+    bench.desk("ana", &["bundle", "out", "--all", &bundle]).ok();
+    let good = std::fs::read(&bundle).unwrap();
+    // A body that changed on the way.
+    let mut bad = good.clone();
+    let body = good.len() - 10_000;
+    bad[body] ^= 1;
+    std::fs::write(&bundle, &bad).unwrap();
+    let inbox = bench.desk("ana", &["inbox", "--bundle", &bundle]).ok();
+    assert!(inbox.contains("changed: not the bytes"), "{inbox}");
+    std::fs::remove_dir_all(bench.path("ana/drops")).unwrap();
+    bench
+        .desk("ana", &["bundle", "in", &bundle])
+        .fails(1, &["changed body"]);
+    // Cut short, and another box's.
+    std::fs::write(&bundle, &good[..good.len() / 2]).unwrap();
+    bench
+        .desk("ana", &["inbox", "--bundle", &bundle])
+        .fails(1, &["not a bundle, or is damaged"]);
+    std::fs::write(&bundle, &good).unwrap();
+    run(
+        bench.dir.path(),
+        "other",
+        &["init", "--work-factor", "2", "--no-recovery"],
+    )
+    .ok();
+    bench
+        .desk("other", &["inbox", "--bundle", &bundle])
+        .fails(1, &["of another box"]);
+    bench.desk("ana", &["bundle", "in", &bundle]).ok();
+    assert!(bench.desk("ana", &["inbox"]).ok().contains("in a bundle"));
+}

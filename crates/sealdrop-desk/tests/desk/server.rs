@@ -1,0 +1,403 @@
+//! A server of docs/protocol.md in memory, honest until a test changes what it has.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use sealdrop_client::BoxFile;
+use sealdrop_core::encoding::{from_hex, hex, sha256};
+use sealdrop_core::key::{BoxKey, LogRole, SecretKey};
+use sealdrop_core::log::checkpoint::{Checkpoint, log_name, log_vkey};
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
+use sealdrop_core::log::promise::Promise;
+use sealdrop_core::log::tile::{BundleId, TileId, encode, encode_bundle};
+use sealdrop_core::log::tree;
+use sealdrop_core::note::Note;
+use sealdrop_core::request::UnverifiedRequest;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::time::{Time, Window};
+
+/// Length of a window in these tests. Real time is far beyond the first ones, so windows can be closed at will.
+pub(crate) const WINDOW: u64 = 3600;
+
+/// What the server has; tests change it to make it lie.
+pub(crate) struct State {
+    pub(crate) box_key: BoxKey,
+    pub(crate) log_key: SecretKey<LogRole>,
+    pub(crate) boxes: BTreeMap<u64, BoxFile>,
+    /// What `GET /v1/box` shows: the newest, unless a test says otherwise.
+    pub(crate) shown: Option<u64>,
+    pub(crate) leaves: Vec<Leaf>,
+    /// What entry bundles are made of; the leaves, unless a test says otherwise.
+    pub(crate) entries: Option<Vec<Leaf>>,
+    /// How many leaves the checkpoint covers.
+    pub(crate) size: u64,
+    /// By window: digest and size as listed.
+    pub(crate) listed: BTreeMap<u64, Vec<([u8; 32], u64)>>,
+    pub(crate) released: BTreeMap<u64, Note>,
+    pub(crate) bodies: BTreeMap<[u8; 32], Vec<u8>>,
+    /// Accepted and listed, and left out of the log.
+    pub(crate) hidden: HashSet<[u8; 32]>,
+    pub(crate) cosigned: Vec<Note>,
+    pub(crate) requests: Vec<String>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) origin: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Server {
+    pub(crate) fn start(box_key: BoxKey) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let state = State {
+            box_key,
+            log_key: SecretKey::from_seed(&[0x10; 32]),
+            boxes: BTreeMap::new(),
+            shown: None,
+            leaves: Vec::new(),
+            entries: None,
+            size: 0,
+            listed: BTreeMap::new(),
+            released: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            hidden: HashSet::new(),
+            cosigned: Vec::new(),
+            requests: Vec::new(),
+        };
+        let server = Self {
+            origin,
+            state: Arc::new(Mutex::new(state)),
+        };
+        let answering = server.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let server = answering.clone();
+                std::thread::spawn(move || server.answer(&stream));
+            }
+        });
+        server
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The newest roster.
+    pub(crate) fn roster(&self) -> Roster {
+        let state = self.lock();
+        let (_, file) = state.boxes.last_key_value().unwrap();
+        Roster::verify_ignoring_expiry(&file.roster, &state.box_key).unwrap()
+    }
+
+    /// The window of now.
+    pub(crate) fn now(&self) -> u64 {
+        sealdrop_client::system::now().0 / WINDOW
+    }
+
+    /// A drop arrives in a window.
+    pub(crate) fn accept(&self, body: &[u8], window: u64) -> [u8; 32] {
+        self.lock().accept(body, window)
+    }
+
+    /// A window ends: padding and a checkpoint.
+    pub(crate) fn close(&self, window: u64) {
+        self.lock().close(window);
+    }
+
+    fn answer(&self, stream: &TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let (mut words, mut length) = (line.split(' '), 0);
+        let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut signed = None;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).ok()?;
+            let Some((name, value)) = header.trim_end().split_once(": ") else {
+                break;
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.parse().ok()?,
+                "sealdrop-request" => signed = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let (status, answer) = self
+            .lock()
+            .respond(&method, &path, &body, signed.as_deref());
+        let mut stream = stream;
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            answer.len()
+        )
+        .ok()?;
+        stream.write_all(&answer).ok()
+    }
+}
+
+impl State {
+    fn accept(&mut self, body: &[u8], window: u64) -> [u8; 32] {
+        let digest = sha256(body);
+        self.bodies.insert(digest, body.to_vec());
+        self.listed
+            .entry(window)
+            .or_default()
+            .push((digest, body.len() as u64));
+        digest
+    }
+
+    /// Pads and signs: everything listed for the window, and not hidden, is an entry then.
+    pub(crate) fn close(&mut self, window: u64) {
+        for (digest, size) in self.listed.get(&window).cloned().unwrap_or_default() {
+            if !self.hidden.contains(&digest) {
+                self.push(LeafKind::Drop, digest, size, window);
+            }
+        }
+        for (epoch, file) in &self.boxes {
+            let note = file.roster.to_string();
+            let digest = sha256(note.as_bytes());
+            if !self.leaves.iter().any(|leaf| leaf.digest == digest) {
+                let _ = epoch;
+                self.leaves.push(Leaf {
+                    kind: LeafKind::Roster,
+                    digest,
+                    size: note.len() as u64,
+                    window: Window(window),
+                });
+            }
+        }
+        loop {
+            let random =
+                sha256(&[&window.to_be_bytes()[..], &self.leaves.len().to_be_bytes()].concat());
+            self.leaves.push(Leaf::pad(random, Window(window)));
+            if self.leaves.len().is_multiple_of(16) {
+                break;
+            }
+        }
+        self.size = self.leaves.len() as u64;
+    }
+
+    pub(crate) fn push(&mut self, kind: LeafKind, digest: [u8; 32], size: u64, window: u64) {
+        self.leaves.push(Leaf {
+            kind,
+            digest,
+            size,
+            window: Window(window),
+        });
+    }
+
+    pub(crate) fn checkpoint(&self) -> Note {
+        let hashes: Vec<_> = self.leaves[..self.size as usize]
+            .iter()
+            .map(Leaf::hash)
+            .collect();
+        let origin = log_name(&self.box_key, &self.log_key.to_public());
+        Checkpoint {
+            origin,
+            size: self.size,
+            root: tree::root(&hashes),
+        }
+        .sign(&self.log_key)
+    }
+
+    fn respond(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        signed: Option<&str>,
+    ) -> (u16, Vec<u8>) {
+        self.requests.push(format!("{method} {path}"));
+        self.try_respond(method, path, body, signed)
+            .unwrap_or((404, Vec::new()))
+    }
+
+    fn try_respond(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        signed: Option<&str>,
+    ) -> Option<(u16, Vec<u8>)> {
+        let ok = |bytes: Vec<u8>| Some((200, bytes));
+        let newest = self
+            .shown
+            .or_else(|| self.boxes.keys().next_back().copied());
+        if let Some(epoch) = path.strip_prefix("/v1/box/") {
+            return ok(self.boxes.get(&epoch.parse().ok()?)?.to_json().into_bytes());
+        }
+        match (method, path) {
+            ("GET", "/v1/box") => return ok(self.boxes.get(&newest?)?.to_json().into_bytes()),
+            ("PUT", "/v1/box") => {
+                let file = BoxFile::parse(body).ok()?;
+                let Ok(roster) = Roster::verify_ignoring_expiry(&file.roster, &self.box_key) else {
+                    return Some((403, Vec::new()));
+                };
+                if self
+                    .boxes
+                    .keys()
+                    .next_back()
+                    .is_some_and(|last| roster.epoch() <= *last)
+                {
+                    return Some((409, Vec::new()));
+                }
+                self.boxes.insert(roster.epoch(), file);
+                return Some((204, Vec::new()));
+            }
+            ("GET", "/log/vkey") => {
+                return ok(
+                    format!("{}\n", log_vkey(&self.box_key, &self.log_key.to_public()))
+                        .into_bytes(),
+                );
+            }
+            ("GET", "/log/checkpoint") => return ok(self.checkpoint().to_string().into_bytes()),
+            ("POST", "/v1/drops") => {
+                let window = sealdrop_client::system::now().0 / WINDOW;
+                let digest = self.accept(body, window);
+                let name = log_name(&self.box_key, &self.log_key.to_public());
+                let promise = Promise::new(digest, body.len() as u64, Window(window))
+                    .sign(&name, &self.log_key);
+                return Some((201, promise.to_string().into_bytes()));
+            }
+            _ => {}
+        }
+        if let Some(id) = path
+            .strip_prefix("/log/")
+            .and_then(|rest| TileId::parse_path(rest).ok())
+        {
+            let hashes: Vec<_> = self.leaves[..self.size as usize]
+                .iter()
+                .map(Leaf::hash)
+                .collect();
+            let node = tree::nodes_of(&hashes);
+            let first = id.index * 256;
+            let nodes: Result<Vec<_>, _> = (first..first + u64::from(id.width))
+                .map(|index| node(id.level * 8, index))
+                .collect();
+            return ok(encode(&nodes.ok()?));
+        }
+        self.check_member(method, path, body, signed)?
+            .then_some(())
+            .map_or(Some((401, Vec::new())), |()| {
+                self.respond_to_member(method, path, body, signed)
+            })
+    }
+
+    /// The same checks that the real server makes, but for time and nonces.
+    fn check_member(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        signed: Option<&str>,
+    ) -> Option<bool> {
+        let Some(request) = signed.and_then(|value| UnverifiedRequest::parse(value).ok()) else {
+            return Some(false);
+        };
+        let (_, file) = self.boxes.last_key_value()?;
+        let roster = Roster::verify_ignoring_expiry(&file.roster, &self.box_key).ok()?;
+        let Some(device) = roster
+            .devices()
+            .iter()
+            .find(|d| d.name() == request.key_name())
+        else {
+            return Some(false);
+        };
+        let received = sealdrop_core::request::Received {
+            method,
+            path,
+            body: &sha256(body),
+            now: sealdrop_client::system::now(),
+            started: Time(0),
+        };
+        let origins = roster.origins().iter().map(|origin| origin.as_str());
+        Some(
+            request
+                .verify(&device.access)
+                .is_ok_and(|request| request.check(origins, &received).is_ok()),
+        )
+    }
+
+    fn respond_to_member(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        signed: Option<&str>,
+    ) -> Option<(u16, Vec<u8>)> {
+        let json = |value: serde_json::Value| Some((200, value.to_string().into_bytes()));
+        if let Some(id) = path
+            .strip_prefix("/log/")
+            .and_then(|rest| BundleId::parse_path(rest).ok())
+        {
+            let leaves = self.entries.as_ref().unwrap_or(&self.leaves);
+            let start = id.start() as usize;
+            let entries: Vec<_> = leaves
+                .get(start..start + usize::from(id.width))?
+                .iter()
+                .map(Leaf::to_text)
+                .collect();
+            return Some((200, encode_bundle(&entries).ok()?));
+        }
+        if (method, path) == ("POST", "/log/cosign") {
+            let note = Note::parse(body).ok()?;
+            if note.text() != self.checkpoint().text() {
+                return Some((409, Vec::new()));
+            }
+            self.cosigned.push(note);
+            return Some((204, Vec::new()));
+        }
+        if path == "/v1/windows" {
+            let windows: Vec<_> = self
+                .listed
+                .keys()
+                .chain(self.released.keys())
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect();
+            return json(
+                serde_json::json!({ "now": sealdrop_client::system::now().0 / WINDOW, "windows": windows }),
+            );
+        }
+        let parts: Vec<&str> = path.strip_prefix("/v1/windows/")?.split('/').collect();
+        let window: u64 = parts[0].parse().ok()?;
+        match (method, &parts[1..]) {
+            ("GET", ["drops"]) => {
+                let drops: Vec<_> = self
+                    .listed
+                    .get(&window)
+                    .into_iter()
+                    .flatten()
+                    .map(|(d, s)| serde_json::json!({ "digest": hex(d), "size": s }))
+                    .collect();
+                let released = self.released.get(&window).map(ToString::to_string);
+                json(serde_json::json!({ "window": window, "drops": drops, "released": released }))
+            }
+            ("GET", ["drops", digest]) => Some((200, self.bodies.get(&from_hex(digest)?)?.clone())),
+            ("POST", ["release"]) => {
+                let note = UnverifiedRequest::parse(signed?).ok()?.note().clone();
+                for (digest, _) in self.listed.insert(window, Vec::new()).unwrap_or_default() {
+                    self.bodies.remove(&digest);
+                }
+                let text = note.to_string();
+                self.push(
+                    LeafKind::Release,
+                    sha256(text.as_bytes()),
+                    text.len() as u64,
+                    window + 1,
+                );
+                self.released.insert(window, note);
+                Some((204, Vec::new()))
+            }
+            _ => None,
+        }
+    }
+}
