@@ -33,7 +33,7 @@ use crate::http::{App, ops_router, router};
 use crate::store::{Options, Store};
 
 /// The read and write buffers of a connection. Smaller than hyper's default, as there may be many connections.
-const BUFFER: usize = 131_072;
+pub(crate) const BUFFER: usize = 65_536;
 /// How long the rest of a request is read and thrown away after its answer, so that a client that is still sending gets to read it: were the
 /// connection closed at once, the system would drop the answer.
 const LINGER: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use sealdrop_core::log::leaf::Leaf;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::pace::Incoming;
-use super::uploads::Sink;
+use super::sink::Sink;
 use super::{Answer, App, content_length, text};
 use crate::error::Error;
 use crate::store::{Body, Rosters};

@@ -6,6 +6,7 @@ mod log;
 mod member;
 mod nonces;
 mod pace;
+mod sink;
 mod uploads;
 mod windows;
 

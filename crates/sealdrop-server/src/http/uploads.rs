@@ -22,15 +22,15 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use sealdrop_core::encoding::{from_decimal, from_hex, hex};
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::time::Window;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::drops::{check_shape, check_size, head_len, promised, receive};
 use super::pace::Incoming;
+use super::sink::{CHUNK, ROOM, blocking, gather, told};
 use super::{Answer, App, content_length, decimal_header, segment, text_header};
 use crate::error::Error;
 use crate::store::disk::read_up_to;
@@ -43,8 +43,6 @@ const UPLOAD_OFFSET: &str = "upload-offset";
 const UPLOAD_COMPLETE: &str = "upload-complete";
 const PARTIAL: &str = "application/partial-upload";
 
-/// Bytes gathered before they are written: what an upload takes of memory.
-const CHUNK: usize = 262_144;
 /// How many uploads may have begun and not ended, for each that may be received at the same time.
 const BEGUN_PER_PLACE: usize = 16;
 /// How long a request waits for the one before it on the same upload to let go.
@@ -64,9 +62,12 @@ struct Upload {
     path: PathBuf,
     stage: Arc<tokio::sync::Mutex<Stage>>,
     /// Tells a request that still holds the upload that its client has come back.
-    let_go: Notify,
+    let_go: watch::Sender<()>,
     complete: std::sync::atomic::AtomicBool,
 }
+
+/// The one request that may change an upload, and how it hears that another wants to.
+type Held = (OwnedMutexGuard<Stage>, watch::Receiver<()>);
 
 enum Stage {
     UnderWay {
@@ -140,7 +141,7 @@ impl Upload {
                 hash: Some(Sha256::new()),
                 shaped: false,
             })),
-            let_go: Notify::new(),
+            let_go: watch::Sender::new(()),
             complete: false.into(),
         }
     }
@@ -177,16 +178,17 @@ impl Upload {
         ))
     }
 
-    /// Waits for a request that still holds this upload: its client has broken it off, or it will end soon.
-    async fn take(&self) -> Result<OwnedMutexGuard<Stage>, Error> {
+    /// Waits for a request that still holds this upload: its client has broken it off, or it will end soon. The second value tells
+    /// when to let go in turn.
+    async fn take(&self) -> Result<Held, Error> {
         let stage = self.stage.clone();
         if let Ok(stage) = stage.clone().try_lock_owned() {
-            return Ok(stage);
+            return Ok((stage, self.let_go.subscribe()));
         }
-        self.let_go.notify_waiters();
-        tokio::time::timeout(TAKE_OVER, stage.lock_owned())
-            .await
-            .map_err(|_| Error::Conflict)
+        self.let_go.send_replace(());
+        let wanted = self.let_go.subscribe();
+        let stage = tokio::time::timeout(TAKE_OVER, stage.lock_owned()).await;
+        Ok((stage.map_err(|_| Error::Conflict)?, wanted))
     }
 
     fn marker(&self, leaf: &Leaf) -> PathBuf {
@@ -256,7 +258,7 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Answ
 
 pub(super) async fn look(State(app): State<Arc<App>>, request: Request) -> Answer {
     let (_, upload) = app.uploads.find(segment(&request, 2))?;
-    let (offset, complete) = match &*upload.take().await? {
+    let (offset, complete) = match &*upload.take().await?.0 {
         Stage::UnderWay { offset, .. } => (*offset, false),
         Stage::Complete(_) => (upload.length, true),
         Stage::Forgotten => return Err(Error::NotFound),
@@ -276,7 +278,7 @@ pub(super) async fn look(State(app): State<Arc<App>>, request: Request) -> Answe
 
 pub(super) async fn forget(State(app): State<Arc<App>>, request: Request) -> Answer {
     let (id, upload) = app.uploads.find(segment(&request, 2))?;
-    upload.remove(&mut *upload.take().await?, &app.store);
+    upload.remove(&mut *upload.take().await?.0, &app.store);
     app.uploads
         .begun
         .lock()
@@ -309,7 +311,7 @@ pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Ans
     if app.store.is_full_for(size) {
         return Err(Error::Full);
     }
-    let stage = upload.take().await?;
+    let (stage, wanted) = upload.take().await?;
     // In a task of its own, so that what arrived is kept when the client goes and hyper drops the future of its request.
     let task = tokio::spawn(async move {
         let _permit = permit;
@@ -323,7 +325,8 @@ pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Ans
             Stage::Forgotten => return Err(Error::NotFound),
         };
         debug_assert_eq!(offset, from);
-        let (stage, received) = receive_piece(&app, &upload, stage, body, &rosters).await?;
+        let (stage, received) =
+            receive_piece(&app, &upload, (stage, wanted), body, &rosters).await?;
         if matches!(received, Err(Error::NotADrop)) {
             app.uploads
                 .begun
@@ -345,16 +348,16 @@ pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Ans
 async fn receive_piece(
     app: &Arc<App>,
     upload: &Arc<Upload>,
-    mut stage: OwnedMutexGuard<Stage>,
+    (mut stage, mut wanted): Held,
     mut body: Incoming<'_>,
     rosters: &Arc<Rosters>,
 ) -> Result<(OwnedMutexGuard<Stage>, Result<(), Error>), Error> {
     let mut result = Ok(());
     loop {
-        let mut chunk = Vec::with_capacity(CHUNK.min(body.left().max(1)));
+        let mut chunk = Vec::with_capacity(ROOM.min(body.left().max(1)));
         let more = tokio::select! {
             more = gather(&mut body, &mut chunk) => more,
-            () = upload.let_go.notified() => Err(Error::Conflict),
+            _ = wanted.changed() => Err(Error::Conflict),
         };
         if !chunk.is_empty() {
             let (upload, store, rosters) = (upload.clone(), app.store.clone(), rosters.clone());
@@ -482,17 +485,6 @@ impl Stage {
     }
 }
 
-/// Gathers a chunk; `false` at the end of the body. What was gathered before an error stays in `chunk`.
-async fn gather(body: &mut Incoming<'_>, chunk: &mut Vec<u8>) -> Result<bool, Error> {
-    while chunk.len() < CHUNK {
-        match body.next().await? {
-            Some(data) => chunk.extend_from_slice(&data),
-            None => return Ok(false),
-        }
-    }
-    Ok(true)
-}
-
 fn hash_up_to(file: &File, end: u64) -> io::Result<Sha256> {
     let (mut hash, mut at, mut buffer) = (Sha256::new(), 0, vec![0; CHUNK]);
     while at < end {
@@ -515,107 +507,4 @@ fn at_offset(offset: u64) -> Response {
         )],
     )
         .into_response()
-}
-
-/// What a client is told of an error of the disk.
-fn told(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Error::Full
-        }
-        _ => {
-            tracing::error!(%error, "an upload cannot be written");
-            Error::Internal
-        }
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Error::Internal)?
-        .map_err(told)
-}
-
-/// A large drop on its way to a file of its own. The file goes with the sink, unless [`Sink::store`] has given it away.
-pub(super) struct Sink {
-    file: Arc<File>,
-    path: PathBuf,
-    store: Arc<Store>,
-    hash: Sha256,
-    len: u64,
-    kept: bool,
-}
-
-impl Sink {
-    pub(super) async fn temporary(store: &Arc<Store>) -> Result<Self, Error> {
-        let path = store
-            .uploads()
-            .join(format!("tmp-{}", hex(&system::random::<16>())));
-        let store = store.clone();
-        blocking(move || {
-            let file = Arc::new(owner_only().create_new(true).open(&path)?);
-            Ok(Self {
-                file,
-                path,
-                store,
-                hash: Sha256::new(),
-                len: 0,
-                kept: false,
-            })
-        })
-        .await
-    }
-
-    /// Bytes written so far.
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// The next chunk of a body; `None` at its end.
-    pub(super) async fn fill(&self, body: &mut Incoming<'_>) -> Result<Option<Bytes>, Error> {
-        let mut chunk = Vec::with_capacity(CHUNK + 65_536);
-        gather(body, &mut chunk).await?;
-        Ok((!chunk.is_empty()).then(|| chunk.into()))
-    }
-
-    pub(super) async fn write(mut self, store: &Store, chunk: Bytes) -> Result<Self, Error> {
-        if store.is_full_for(chunk.len() as u64) {
-            return Err(Error::Full);
-        }
-        blocking(move || {
-            self.hash.update(&chunk);
-            self.file.write_all_at(&chunk, self.len)?;
-            self.len += chunk.len() as u64;
-            self.store.count_upload(chunk.len() as i64);
-            Ok(self)
-        })
-        .await
-    }
-
-    /// Makes the file durable, and a drop of it.
-    pub(super) async fn store(self, store: &Arc<Store>) -> Result<Leaf, Error> {
-        let mut sink = blocking(move || {
-            self.file.sync_all()?;
-            Ok(self)
-        })
-        .await?;
-        let digest = sink.hash.clone().finalize().into();
-        let leaf = store
-            .put(digest, sink.len, Body::Apart(sink.path.clone()))
-            .await?;
-        sink.kept = true;
-        Ok(leaf)
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_file(&self.path);
-            self.store.count_upload(-(self.len as i64));
-        }
-    }
 }

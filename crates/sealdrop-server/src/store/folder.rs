@@ -12,10 +12,11 @@
 //! ```
 //!
 //! Nothing here may tell a time finer than a window (docs/protocol.md, "Windows"), and that includes what the file system writes down by
-//! itself. Access and modification times are set to the start of the window ([`Folder::stamp`]) before each sync, so that the true
+//! itself. Access and modification times of a pack are set to the start of the window ([`stamp_file`]) before each sync, so that the true
 //! ones do not reach the disk. The time of the last inode change (ctime) cannot be set by anyone, so all live files are stamped at a fixed
-//! rhythm, whatever the traffic ([`Folder::stamp_live`]): their ctime then says only that the server was running. Bodies are read
-//! without an access time (`O_NOATIME`).
+//! rhythm, whatever the traffic ([`Folder::stamp_live`]): their ctime then says only that the server was running. What was written since the
+//! last beat, a few seconds ago, can be told from the rest until the next; a stop ends with a beat. Bodies are read without an access time
+//! (`O_NOATIME`).
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};

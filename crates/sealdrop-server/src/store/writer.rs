@@ -113,6 +113,7 @@ impl Writer {
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         // However this thread ends, nobody may believe afterwards that something was stored.
         let _guard = FailOnExit(self.shared.clone());
+        self.beat();
         let mut last_beat = Instant::now();
         let mut put_back = None;
         while let Some(job) = put_back.take().or_else(|| jobs.blocking_recv()) {
