@@ -53,6 +53,8 @@ pub(crate) enum Fetched {
     Missing,
     /// The server gave other bytes.
     Changed,
+    /// The connection broke, again and again, or the answer was none of Sealdrop's.
+    Broken(ClientError),
 }
 
 /// Downloads a drop. Nothing is left of it unless its hash is right.
@@ -80,9 +82,9 @@ pub(crate) fn fetch(
             status: 404 | 410, ..
         }) => Ok(Fetched::Missing),
         Err(ClientError::ChangedBody | ClientError::TooLong) => Ok(Fetched::Changed),
-        Err(error) => {
-            Err(error).with_context(|| format!("cannot fetch drop {}", hex(&drop.digest)))
-        }
+        Err(ClientError::Local(error)) => Err(error)
+            .with_context(|| format!("cannot write drop {} to this disk", hex(&drop.digest))),
+        Err(error) => Ok(Fetched::Broken(error)),
     }
 }
 

@@ -230,6 +230,9 @@ fn check_report(
         Fetched::Missing => {
             bail!("the server lists the report and does not give it (drop {digest})")
         }
+        Fetched::Broken(error) => {
+            return Err(error).with_context(|| format!("cannot fetch the report (drop {digest})"));
+        }
         Fetched::Changed => bail!("the server gives other bytes than were filed (drop {digest})"),
     }
     let identities = keyring.identities();

@@ -58,6 +58,8 @@ pub(crate) enum Fault {
     },
     #[error("missing body: the server lists drop {digest} in window {window} and does not give it")]
     MissingListed { digest: String, window: u64 },
+    #[error("broken body: drop {digest} could not be fetched: {why}")]
+    BrokenBody { digest: String, why: String },
     #[error("changed body: what the server gives as drop {digest} has another size or hash")]
     ChangedBody { digest: String },
     #[error(
@@ -140,8 +142,7 @@ impl Ledger {
     /// The ledger of the log that `vkey` signs: the one among `ledgers`, or an empty one. The second value says that it is new while others were known.
     pub(crate) fn of(ledgers: Vec<Self>, vkey: &Vkey<LogRole>) -> (Self, bool) {
         let order = ledgers.len() as u64;
-        let text = vkey.to_string();
-        match ledgers.into_iter().find(|ledger| ledger.state.vkey == text) {
+        match ledgers.into_iter().find(|ledger| ledger.is_of(vkey)) {
             Some(ledger) => (ledger, false),
             None => (Self::empty(vkey, order), order > 0),
         }
@@ -195,6 +196,17 @@ impl Ledger {
     /// How many of them this machine has cosigned.
     pub(crate) fn cosigned(&self) -> u64 {
         self.state.cosigned
+    }
+
+    /// The window of the last entry that this machine has cosigned.
+    pub(crate) fn cosigned_window(&self) -> Option<Window> {
+        let last = usize::try_from(self.cosigned().checked_sub(1)?).ok()?;
+        self.leaves.get(last).map(|leaf| leaf.window)
+    }
+
+    /// Whether it is the log that this key signs.
+    pub(crate) fn is_of(&self, vkey: &Vkey<LogRole>) -> bool {
+        self.state.vkey == vkey.to_string()
     }
 
     /// Whether a cosignature was made that the server does not have.

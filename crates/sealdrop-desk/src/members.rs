@@ -28,7 +28,8 @@ pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
     pending.add.push(card.clone());
     check(home, &pending)?;
     pending.save(home)?;
-    let lines = card.lines();
+    let mut lines = card.lines();
+    lines.extend(replaced(home, &card)?);
     let text = format!(
         "The next roster will have:\n{}\n\nCompare these fingerprints with their owner over another channel, then run `sealdrop-desk publish`.",
         lines
@@ -41,6 +42,29 @@ pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
         json!({ "card": card, "fingerprints": lines }),
         text,
     ))
+}
+
+/// Who loses keys by a card: a name that is there already gets the card's.
+fn replaced(home: &Home, card: &Card) -> Result<Vec<String>> {
+    let profile = home.profile()?;
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let Some(roster) = rosters.latest().map(|latest| latest.roster()) else {
+        return Ok(Vec::new());
+    };
+    let member = card.member.as_ref().and_then(|new| {
+        let old = roster.members().iter().find(|old| old.name == new.name)?;
+        let recipient = old.recipient.fingerprint();
+        (old != new).then(|| format!("instead of {}'s recipient {recipient}", old.name))
+    });
+    let devices = card.devices.iter().filter_map(|new| {
+        let old = roster
+            .devices()
+            .iter()
+            .find(|old| old.name() == new.name())?;
+        let access = old.access.key().fingerprint();
+        (old != new).then(|| format!("instead of {}'s access key {access}", old.name()))
+    });
+    Ok(member.into_iter().chain(devices).collect())
 }
 
 /// Takes a member or a machine out of the next roster.

@@ -32,7 +32,7 @@ pub(crate) struct Publish {
     /// Where the box is served; give it again for each further address, for instance an onion service. The first is the one in `address`
     #[arg(long, value_name = "URL")]
     origin: Vec<String>,
-    /// The server's log key (`curl ORIGIN/log/vkey`), for a machine that cannot ask the server
+    /// The server's log key (`curl ORIGIN/log/vkey`): needed on a machine that cannot ask the server, compared on one that can
     #[arg(long, value_name = "VKEY")]
     log_key: Option<String>,
     /// Accept that the server has another log key than the roster before, because it was restored or replaced
@@ -222,7 +222,7 @@ fn sign(draft: &Draft, policy: &str, secret: &BoxSecret) -> Result<VerifiedBox> 
 fn put(client: &Client, signed: &VerifiedBox) -> Result<()> {
     client.put_box(&signed.to_file()).map_err(|error| match error.status() {
         Some(403) => anyhow::anyhow!("the server at {} is not for this box: start it with --box {}", client.origin(), signed.roster().box_key()),
-        Some(409) => anyhow::anyhow!("the server refuses the roster: it has a newer one, another log key, or another window length; run `sealdrop-desk publish` again, with --new-log if the server was restored"),
+        Some(409) => anyhow::anyhow!("the server refuses the roster: it has a newer one, another log key, or another window length; sign a new one where the box key is, with --new-log if the server was restored"),
         _ => error.into(),
     })
 }
@@ -256,22 +256,30 @@ fn log_key(
     before: Option<&Roster>,
 ) -> Result<Vkey<LogRole>> {
     let known = before.map(Roster::log_key);
-    let log = match (&args.log_key, client) {
-        (Some(text), _) => match Vkey::<LogRole>::parse(text.trim()) {
-            Some(vkey) => vkey,
+    let given = match &args.log_key {
+        None => None,
+        Some(text) => match Vkey::<LogRole>::parse(text.trim()) {
+            Some(vkey) => Some(vkey),
             None => usage!(
                 "--log-key is not a verifier key: copy the whole line that `curl ORIGIN/log/vkey` prints"
             ),
         },
-        (None, Some(client)) => client
-            .log_vkey()
-            .context("cannot fetch the server's log key")?,
-        (None, None) => match known {
-            Some(known) => known.clone(),
-            None => usage!(
-                "give the server's log key with --log-key: on a machine that connects, `curl ORIGIN/log/vkey` prints it"
-            ),
-        },
+    };
+    let served = client.map(Client::log_vkey).transpose();
+    let served = served.context("cannot fetch the server's log key")?;
+    if let (Some(given), Some(served)) = (&given, &served)
+        && given != served
+    {
+        bail!(
+            "the server has another log key ({}) than the one given ({}): ask its operator which is right",
+            served.key().fingerprint(),
+            given.key().fingerprint()
+        );
+    }
+    let Some(log) = given.or(served).or_else(|| known.cloned()) else {
+        usage!(
+            "give the server's log key with --log-key: on a machine that connects, `curl ORIGIN/log/vkey` prints it"
+        );
     };
     if log.name() != log_name(&profile.box_key, log.key()) {
         bail!(

@@ -1,9 +1,9 @@
 //! `sync`: fetch, check, keep, cosign. docs/protocol.md, "Cosignature": each check there is a step here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, Result, bail};
-use sealdrop_client::{BoxFile, Client, ClientError, Listing, Member};
+use sealdrop_client::{BoxFile, Client, ClientError, Member};
 use sealdrop_core::encoding::{hex, sha256};
 use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::cosignature::cosign;
@@ -25,6 +25,13 @@ use crate::{publish, remote, text};
 
 /// The largest log whose entries are all fetched to find where it forked.
 const MAX_SEARCH: u64 = 1 << 20;
+
+/// The largest log that is followed: its entries are some 2 GiB.
+const MAX_LOG: u64 = 1 << 24;
+/// The longest entry of Sealdrop's log is far below this.
+const MAX_ENTRY: usize = 512;
+/// After this many downloads that broke for good the server is taken to be down.
+const MAX_BROKEN: u32 = 3;
 
 /// Fetches what is new, checks the log, and cosigns it.
 pub(crate) fn run(context: &Context, home: &Home) -> Result<Answer> {
@@ -70,10 +77,10 @@ impl Sync<'_> {
 
         let ledgers = Ledger::load_all(self.home)?;
         let mut listed = Listed::load(self.home)?;
-        let listings = self.listings(&member, &ledgers, &mut listed)?;
-        let mut ledger = self.ledger(ledgers, &roster, &listings, &mut listed)?;
+        let now_listed = self.list(&member, &ledgers, &roster, &mut listed)?;
+        let mut ledger = self.ledger(ledgers, &roster, &now_listed, &mut listed)?;
         let new_entries = self.log(&mut ledger, &roster, &checkpoint, &member)?;
-        let fetched = self.bodies(&member, &ledger, &listed, &roster, &listings)?;
+        let fetched = self.bodies(&member, &ledger, &listed, &roster)?;
         if let Some(new_entries) = new_entries {
             self.check_listed(&ledger, &mut listed, &roster)?;
             self.check_roster_leaves(&ledger);
@@ -114,13 +121,20 @@ impl Sync<'_> {
             && roster.is_due(self.now)
         {
             let renewed =
-                publish::renew(self.client, self.home, &mut self.rosters, secret, self.now)?;
-            self.remarks.push(format!(
-                "renewed the roster: {} is good until {}",
-                renewed.epoch(),
-                text::time(renewed.expires())
-            ));
-            return Ok(renewed);
+                publish::renew(self.client, self.home, &mut self.rosters, secret, self.now);
+            match renewed {
+                Ok(renewed) => {
+                    self.remarks.push(format!(
+                        "renewed the roster: {} is good until {}",
+                        renewed.epoch(),
+                        text::time(renewed.expires())
+                    ));
+                    return Ok(renewed);
+                }
+                Err(error) => self
+                    .remarks
+                    .push(format!("the roster could not be renewed: {error:#}")),
+            }
         }
         if current.has_expired {
             self.remarks.push(format!("roster {} expired on {}: reporters cannot use it; publish a new one on the machine with the box key", roster.epoch(), text::time(roster.expires())));
@@ -169,34 +183,37 @@ impl Sync<'_> {
         }
     }
 
-    /// Remembers every drop that the server lists and has not logged: it can no longer deny them.
-    fn listings(
+    /// Remembers every drop that the server lists and has not logged: it can no longer deny them. Gives those that it lists now.
+    ///
+    /// Windows that this machine has cosigned are closed: nothing can come to them, so they are not asked for again.
+    fn list(
         &self,
         member: &Member<'_>,
         ledgers: &[Ledger],
+        roster: &Roster,
         listed: &mut Listed,
-    ) -> Result<Vec<(Window, Listing)>> {
+    ) -> Result<HashSet<([u8; 32], Window)>> {
         let windows = member.windows().map_err(|error| match error.status() {
             Some(401) => anyhow::anyhow!("the server refuses this machine's requests: its clock may be more than two minutes off, or the server has not taken the newest roster"),
             _ => error.into(),
         })?;
         let logged = logged(ledgers);
-        let mut listings = Vec::new();
-        for window in windows.windows {
+        let ledger = ledgers.iter().find(|ledger| ledger.is_of(roster.log_key()));
+        let closed = ledger.and_then(Ledger::cosigned_window);
+        let mut now_listed = HashSet::new();
+        for window in windows.windows.into_iter().filter(|w| Some(*w) > closed) {
             let listing = member
                 .drops(window)
                 .with_context(|| format!("cannot list window {window}"))?;
-            for drop in listing
-                .drops
-                .iter()
-                .filter(|drop| !logged.contains(&(drop.digest, drop.size, window)))
-            {
-                listed.add(&drop.digest, drop.size, window);
+            for drop in &listing.drops {
+                now_listed.insert((drop.digest, window));
+                if !logged.contains(&(drop.digest, drop.size, window)) {
+                    listed.add(&drop.digest, drop.size, window);
+                }
             }
-            listings.push((window, listing));
         }
         listed.save(self.home)?;
-        Ok(listings)
+        Ok(now_listed)
     }
 
     /// What is kept of the log that the roster names. A new one after another is a restored server, which is said once.
@@ -204,17 +221,14 @@ impl Sync<'_> {
         &mut self,
         ledgers: Vec<Ledger>,
         roster: &Roster,
-        listings: &[(Window, Listing)],
+        now_listed: &HashSet<([u8; 32], Window)>,
         listed: &mut Listed,
     ) -> Result<Ledger> {
         let before = ledgers.last().map(|ledger| ledger.id().to_owned());
         let (ledger, is_new) = Ledger::of(ledgers, roster.log_key());
         if is_new {
-            let now: HashSet<_> = listings
-                .iter()
-                .flat_map(|(window, listing)| listing.drops.iter().map(|d| (d.digest, *window)))
-                .collect();
-            let forgotten = listed.start_new_log(|drop| now.contains(&(drop.digest, drop.window)));
+            let forgotten =
+                listed.start_new_log(|drop| now_listed.contains(&(drop.digest, drop.window)));
             listed.save(self.home)?;
             self.remarks.push(format!(
                 "the box has a new log ({}, before: {}): the server was restored or replaced, and what it forgot of the old log cannot be proved by it any more",
@@ -270,6 +284,12 @@ impl Sync<'_> {
         if checkpoint.size == ledger.size() && ledger.is_kept() {
             return Ok(0);
         }
+        if checkpoint.size > MAX_LOG {
+            bail!(
+                "the log has {} entries, more than this program follows: the server may be trying to exhaust it",
+                checkpoint.size
+            );
+        }
         let (first, entries) = fetch_entries(member, ledger.size(), checkpoint.size)?;
         let new = match ledger.check_entries(&checkpoint, first, &entries, roster.window(self.now))
         {
@@ -297,10 +317,9 @@ impl Sync<'_> {
         ledger: &Ledger,
         listed: &Listed,
         roster: &Roster,
-        listings: &[(Window, Listing)],
     ) -> Result<u64> {
-        let released = self.released(ledger, listings);
-        let mut fetched = 0;
+        let mut released = HashMap::new();
+        let (mut fetched, mut broken) = (0, 0);
         let mut seen = HashSet::new();
         let skip = ledger.cosigned();
         let logged = (0..)
@@ -320,48 +339,69 @@ impl Sync<'_> {
             match bodies::fetch(self.context, self.home, member, &drop)? {
                 Fetched::Here => fetched += 1,
                 Fetched::Changed => self.faults.push(Fault::ChangedBody { digest }),
-                Fetched::Missing if self.may_be_missing(&drop, roster, &released) => {}
-                Fetched::Missing => self.faults.push(match drop.index {
-                    Some(index) => Fault::MissingBody {
-                        index,
-                        digest,
-                        window,
-                    },
-                    None => Fault::MissingListed { digest, window },
-                }),
+                Fetched::Broken(error) if broken < MAX_BROKEN => {
+                    broken += 1;
+                    let why = error.to_string();
+                    self.faults.push(Fault::BrokenBody { digest, why });
+                }
+                Fetched::Broken(error) => {
+                    return Err(error).with_context(|| format!("cannot fetch drop {digest}"));
+                }
+                Fetched::Missing => {
+                    let length = roster.window_length();
+                    let may_be_missing =
+                        drop.window.is_expired(length, roster.retention(), self.now)
+                            || self.is_released(member, ledger, drop.window, &mut released)?;
+                    if !may_be_missing {
+                        self.faults.push(match drop.index {
+                            Some(index) => Fault::MissingBody {
+                                index,
+                                digest,
+                                window,
+                            },
+                            None => Fault::MissingListed { digest, window },
+                        });
+                    }
+                }
             }
         }
         Ok(fetched)
     }
 
-    fn may_be_missing(&self, drop: &Known, roster: &Roster, released: &HashSet<Window>) -> bool {
-        drop.window
-            .is_expired(roster.window_length(), roster.retention(), self.now)
-            || released.contains(&drop.window)
+    /// Whether a `release` leaf of the log names the window, by a member's own request: the server cannot make one up.
+    fn is_released(
+        &self,
+        member: &Member<'_>,
+        ledger: &Ledger,
+        window: Window,
+        known: &mut HashMap<Window, bool>,
+    ) -> Result<bool> {
+        if let Some(known) = known.get(&window) {
+            return Ok(*known);
+        }
+        let note = match member.drops(window) {
+            Ok(listing) => listing.released,
+            Err(ClientError::Status { status: 404, .. }) => None,
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot list window {window}"));
+            }
+        };
+        let is_released = note.is_some_and(|note| {
+            let digest = sha256(note.to_string().as_bytes());
+            let mut leaves = ledger.leaves().iter();
+            leaves.any(|leaf| leaf.kind == LeafKind::Release && leaf.digest == digest)
+                && self.released_by(note) == Some(window)
+        });
+        known.insert(window, is_released);
+        Ok(is_released)
     }
 
-    /// The windows that a `release` leaf of the log names, by a member's own request: the server cannot make one up.
-    fn released(&self, ledger: &Ledger, listings: &[(Window, Listing)]) -> HashSet<Window> {
-        let leaves: HashSet<[u8; 32]> = ledger
-            .leaves()
-            .iter()
-            .filter(|leaf| leaf.kind == LeafKind::Release)
-            .map(|leaf| leaf.digest)
-            .collect();
-        let is_released = |window: Window, note: &Note| {
-            let request = UnverifiedRequest::from_note(note.clone()).ok()?;
-            let mut devices = self
-                .rosters
-                .iter()
-                .flat_map(|known| known.roster().devices());
-            let request = devices.find_map(|device| request.verify(&device.access).ok())?;
-            let named = request.releases() == Some(window);
-            (named && leaves.contains(&sha256(note.to_string().as_bytes()))).then_some(window)
-        };
-        listings
-            .iter()
-            .filter_map(|(window, listing)| is_released(*window, listing.released.as_ref()?))
-            .collect()
+    /// The window that the request in the note releases, if a device of some roster signed it.
+    fn released_by(&self, note: Note) -> Option<Window> {
+        let request = UnverifiedRequest::from_note(note).ok()?;
+        let mut devices = self.rosters.iter().flat_map(|r| r.roster().devices());
+        let request = devices.find_map(|device| request.verify(&device.access).ok())?;
+        request.releases()
     }
 
     /// Check 6: what was listed for a window that is over must be an entry of that window. A server that stops signing checkpoints hides
@@ -508,6 +548,10 @@ fn fetch_entries(member: &Member<'_>, from: u64, to: u64) -> Result<(u64, Vec<Ve
         let parsed = id
             .parse(&bytes)
             .map_err(|_| Fault::NotAnEntry { index: id.start() })?;
+        if let Some(long) = parsed.iter().position(|entry| entry.len() > MAX_ENTRY) {
+            let index = id.start() + long as u64;
+            return Err(Fault::NotAnEntry { index }.into());
+        }
         entries.extend(parsed.into_iter().map(<[u8]>::to_vec));
     }
     Ok((first.unwrap_or(from), entries))

@@ -430,6 +430,74 @@ fn server_adds_a_member_to_the_roster() {
 }
 
 #[test]
+fn the_log_key_that_the_operator_gave_is_compared() {
+    let bench = Bench::new();
+    let other = {
+        let state = bench.server.lock();
+        let key = sealdrop_core::key::SecretKey::from_seed(&[0x55; 32]).to_public();
+        sealdrop_core::log::checkpoint::log_vkey(&state.box_key, &key).to_string()
+    };
+    let own = bench.json("ana", &["publish"])["log"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    bench.desk("ana", &["publish", "--log-key", &own]).ok();
+    bench
+        .desk("ana", &["publish", "--log-key", &other])
+        .fails(1, &["another log key", "than the one given"]);
+    bench
+        .desk("ana", &["publish", "--log-key", "nonsense"])
+        .fails(2, &["--log-key"]);
+}
+
+#[test]
+fn a_card_that_changes_someones_keys_says_so() {
+    let bench = Bench::new();
+    bench.join("ben");
+    let before = bench.json("ben", &["keys"])["recipients"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    std::fs::rename(bench.path("ben"), bench.path("old-ben")).unwrap();
+    bench
+        .desk(
+            "ben",
+            &[
+                "init",
+                "--join",
+                &bench.address(),
+                "--member",
+                "ben",
+                "--work-factor",
+                "2",
+                "--no-recovery",
+            ],
+        )
+        .ok();
+    std::fs::write(
+        bench.path("card.json"),
+        bench.desk("ben", &["keys", "--card"]).ok(),
+    )
+    .unwrap();
+    let said = bench
+        .desk("ana", &["member", "add", &bench.arg("card.json")])
+        .ok();
+    assert!(
+        said.contains("instead of ben's recipient") && said.contains(&before),
+        "{said}"
+    );
+    assert!(
+        bench
+            .desk("ana", &["publish"])
+            .ok()
+            .contains("changed: ben")
+    );
+    bench
+        .desk("old-ben", &["sync"])
+        .fails(1, &["another access key"]);
+}
+
+#[test]
 fn a_new_member_is_named_to_the_others() {
     let bench = Bench::new();
     bench.join("ben");

@@ -362,6 +362,20 @@ fn release_needs_every_drop_here() {
 }
 
 #[test]
+fn windows_that_were_cosigned_are_not_asked_for_again() {
+    let (bench, _) = synced();
+    file(&bench, 2, "open", 0);
+    bench.server.lock().requests.clear();
+    bench.desk("ana", &["sync"]).ok();
+    let requests = bench.server.lock().requests.clone();
+    let lists: Vec<_> = requests
+        .iter()
+        .filter(|request| request.ends_with("/drops"))
+        .collect();
+    assert_eq!(lists.len(), 1, "{requests:?}");
+}
+
+#[test]
 fn two_members_machines_sign_with_keys_of_their_own() {
     let (bench, _) = synced();
     bench.join("ben");
