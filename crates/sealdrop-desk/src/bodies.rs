@@ -45,6 +45,11 @@ pub(crate) fn is_here(home: &Home, drop: &Known) -> bool {
         .is_ok_and(|file| file.is_file() && file.len() == drop.size)
 }
 
+/// Whether drops of this window have been here.
+pub(crate) fn has_window(home: &Home, window: Window) -> bool {
+    home.path(format!("drops/{window}")).is_dir()
+}
+
 /// What became of a download.
 pub(crate) enum Fetched {
     /// It is here now, durable, with the digest and size asked for.
@@ -123,6 +128,8 @@ fn store(
     let stored = store();
     if !matches!(stored, Ok(true)) {
         let _ = fs::remove_file(&part);
+        // Only an empty folder goes: that there is one says that drops of this window were here.
+        let _ = fs::remove_dir(folder);
     }
     stored.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -46,15 +46,32 @@ pub(crate) struct Cli {
         env = "SEALDROP_PASSPHRASE_FILE"
     )]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// Reach the server through a SOCKS proxy, socks5h://host:port
-    #[arg(long, global = true, value_name = "URL", env = "SEALDROP_PROXY")]
+    /// Reach the server through a SOCKS proxy: socks5h://[user:password@]host:port
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SEALDROP_PROXY",
+        help_heading = "Network"
+    )]
     pub(crate) proxy: Option<String>,
     /// Reach the server through Tor on this machine: the same as --proxy socks5h://127.0.0.1:9050
-    #[arg(long, global = true, conflicts_with = "proxy")]
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "proxy",
+        help_heading = "Network"
+    )]
     pub(crate) tor: bool,
     /// Trust only the certificate authorities in this PEM file, for a server with a certificate of its own
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
+    #[arg(
+        long,
+        alias = "ca-file",
+        global = true,
+        value_name = "FILE",
+        help_heading = "Network"
+    )]
+    pub(crate) ca: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,

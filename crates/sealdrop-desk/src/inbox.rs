@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::report::{Kind, Report};
-use sealdrop_open::Identity;
+use sealdrop_open::{Identity, NoAttachments};
 use serde_json::{Value, json};
 
 use crate::bodies::Bodies;
@@ -38,6 +38,7 @@ pub(crate) struct Desk<'a> {
     drops: Vec<Known>,
     bodies: Box<dyn Bodies + 'a>,
     verdicts: Verdicts,
+    is_bundle: bool,
 }
 
 impl<'a> Desk<'a> {
@@ -57,6 +58,7 @@ impl<'a> Desk<'a> {
         if let Some(bundle) = &bundle {
             bundle.import_public(home, sealdrop_client::system::now())?;
         }
+        let is_bundle = bundle.is_some();
         let all = known_drops(&Ledger::load_all(home)?, &Listed::load(home)?);
         let (drops, bodies): (Vec<Known>, Box<dyn Bodies + 'a>) = match bundle {
             Some(bundle) => (bundle.drops_in_order(&all), Box::new(bundle)),
@@ -70,6 +72,7 @@ impl<'a> Desk<'a> {
             drops,
             bodies,
             verdicts: Verdicts::load(home)?,
+            is_bundle,
             profile,
         })
     }
@@ -124,9 +127,36 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The report of a message, with its hash and its signature verified again: a verdict is about a digest, and a file may have changed since.
     fn report(&self, message: &Message) -> Result<Report> {
-        let report = self.opener().report(&message.drop)?;
-        report.with_context(|| format!("drop {} is not on this machine: run `sealdrop-desk sync`, or name the bundle that holds it with --bundle", hex(&message.drop.digest)))
+        let digest = hex(&message.drop.digest);
+        match self
+            .opener()
+            .open_whole(&message.drop, &mut NoAttachments)?
+        {
+            Some(Ok(opened)) => Ok(opened.report),
+            Some(Err(reason)) => bail!(
+                "drop {digest} was good before, and now: {reason}; delete its file and run `sealdrop-desk sync`"
+            ),
+            None => bail!(
+                "drop {digest} is not on this machine: run `sealdrop-desk sync`, or name the bundle that holds it with --bundle"
+            ),
+        }
+    }
+
+    /// The report of a message for the list. From this machine's own disk the beginning of the file will do; a bundle was in other hands.
+    fn title_page(&self, message: &Message) -> Result<Report> {
+        if self.is_bundle {
+            return self.report(message);
+        }
+        match self.opener().report(&message.drop)? {
+            Some(report) if hex(&report.message) == message.id => Ok(report),
+            Some(_) => bail!(
+                "changed on this disk: delete {} and run `sealdrop-desk sync`",
+                hex(&message.drop.digest)
+            ),
+            None => bail!("not on this machine: run `sealdrop-desk sync`"),
+        }
     }
 
     /// If no drop opens, the keys here are probably the wrong ones, which is to be said plainly.
@@ -205,12 +235,13 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
         let withdrawn = messages
             .iter()
             .any(|message| message.kind == Kind::Withdraw);
-        let report = if desk.identities.is_empty() {
-            None
-        } else {
-            Some(desk.report(first)?)
-        };
-        let title = report.as_ref().map(title_of);
+        // One drop that cannot be shown, for whatever reason, must not hide the others.
+        let report = (!desk.identities.is_empty()).then(|| desk.title_page(first));
+        let title = report.as_ref().map(|report| match report {
+            Ok(report) => title_of(report),
+            Err(error) => format!("({error:#})"),
+        });
+        let report = report.and_then(Result::ok);
         let since = first.drop.window.start(window);
         cases.push(json!({
             "case": number,
@@ -300,16 +331,9 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         .rosters
         .latest()
         .map_or(1, |latest| latest.roster().window_length());
-    let (mut lines, mut values) = (Vec::new(), Vec::new());
+    let (mut lines, mut values) = (vec![format!("Case {number}")], Vec::new());
     for (position, message) in (1..).zip(messages) {
-        let report = desk.report(message)?;
         let synthetic = desk.verdicts.synthetic.contains(&hex(&message.drop.digest));
-        if position == 1 {
-            lines.push(format!(
-                "Case {number}  conversation {}",
-                report.conversation
-            ));
-        }
         let logged = message
             .drop
             .index
@@ -327,6 +351,19 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         )));
         if synthetic {
             lines.push("synthetic: filed by `sealdrop-desk doctor` on this machine".into());
+        }
+        let report = match desk.report(message) {
+            Ok(report) => report,
+            Err(error) => {
+                lines.push(format!("cannot be shown: {error:#}"));
+                let digest = hex(&message.drop.digest);
+                values
+                    .push(json!({ "kind": kind, "digest": digest, "error": format!("{error:#}") }));
+                continue;
+            }
+        };
+        if position == 1 {
+            lines[0] = format!("Case {number}  conversation {}", report.conversation);
         }
         for (name, value) in ordered(&report) {
             lines.push(format!(
@@ -421,7 +458,7 @@ pub(crate) fn attachments(
     }
     let mut written = Vec::new();
     for (position, message) in (1..).zip(messages) {
-        if desk.report(message)?.attachments.is_empty() {
+        if desk.title_page(message)?.attachments.is_empty() {
             continue;
         }
         // The files of the report itself are in the folder, those of later messages in one of their own.

@@ -162,7 +162,7 @@ impl Opener<'_> {
         }))
     }
 
-    /// The report of a drop whose verdict is [`Verdict::Opened`], without reading its attachments again.
+    /// The report of a drop whose verdict is [`Verdict::Opened`], from the beginning of its file: neither hash nor signature is checked again.
     pub(crate) fn report(&self, drop: &Known) -> Result<Option<Report>> {
         let Some(body) = self.bodies.open(drop)? else {
             return Ok(None);
@@ -195,6 +195,8 @@ fn opened_verdict(report: &Report) -> Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) drop: Known,
+    /// Hex of the message id.
+    pub(crate) id: String,
     pub(crate) kind: Kind,
     pub(crate) epoch: u64,
 }
@@ -250,13 +252,14 @@ pub(crate) fn sort(
             }
             Verdict::Opened {
                 conversation,
+                message,
                 kind,
                 epoch,
-                ..
             } => {
                 let case = inbox.cases.entry(verdicts.case(&conversation)).or_default();
                 case.push(Message {
                     drop: drop.clone(),
+                    id: message,
                     kind,
                     epoch,
                 });
@@ -296,17 +299,19 @@ impl Guard<'_> {
         std::fs::write(&path, mark).with_context(|| format!("cannot write {}", path.display()))?;
         let judged = catch_unwind(AssertUnwindSafe(|| opener.judge(drop)));
         self.home.remove(Self::FILE)?;
-        judged.unwrap_or_else(|_| {
-            let reason =
-                "makes this program fail; please tell its makers, with the digest".to_owned();
-            Ok(Some((
-                Verdict::Quarantined {
-                    reason,
-                    held: Vec::new(),
-                },
-                true,
-            )))
-        })
+        let apart = |reason: String, keep: bool| {
+            let held = Vec::new();
+            Ok(Some((Verdict::Quarantined { reason, held }, keep)))
+        };
+        match judged {
+            Ok(Ok(judged)) => Ok(judged),
+            // A file that the disk does not give must not hide the others; it may be back next time.
+            Ok(Err(error)) => apart(format!("cannot be read here: {error:#}"), false),
+            Err(_) => {
+                let reason = "makes this program fail; please tell its makers, with the digest";
+                apart(reason.into(), true)
+            }
+        }
     }
 
     fn begun(&self, drop: &Known) -> Result<u32> {

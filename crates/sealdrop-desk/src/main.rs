@@ -62,7 +62,7 @@ fn run(cli: Cli) -> Result<Answer> {
         } else {
             cli.proxy
         },
-        roots: cli.ca_file,
+        roots: cli.ca,
         json: cli.json,
     };
     let home = || Home::open(&context.home);

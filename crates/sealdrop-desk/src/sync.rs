@@ -7,7 +7,7 @@ use sealdrop_client::{BoxFile, Client, ClientError, Member};
 use sealdrop_core::encoding::{hex, sha256};
 use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::cosignature::cosign;
-use sealdrop_core::log::leaf::LeafKind;
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::log::tile::bundles_between;
 use sealdrop_core::note::Note;
 use sealdrop_core::request::UnverifiedRequest;
@@ -321,10 +321,12 @@ impl Sync<'_> {
         let mut released = HashMap::new();
         let (mut fetched, mut broken) = (0, 0);
         let mut seen = HashSet::new();
-        let skip = ledger.cosigned();
-        let logged = (0..)
-            .zip(ledger.leaves())
-            .filter(|(index, leaf)| *index >= skip && leaf.kind == LeafKind::Drop);
+        // What was cosigned was here. If it is not any more, this machine has lost it, and it is fetched again.
+        let cosigned = ledger.cosigned();
+        let was_here = |leaf: &Leaf| bodies::has_window(self.home, leaf.window);
+        let logged = (0..).zip(ledger.leaves()).filter(|(index, leaf)| {
+            leaf.kind == LeafKind::Drop && (*index >= cosigned || was_here(leaf))
+        });
         let logged = logged.map(|(index, leaf)| Known {
             digest: leaf.digest,
             size: leaf.size,
@@ -346,6 +348,9 @@ impl Sync<'_> {
                 }
                 Fetched::Broken(error) => {
                     return Err(error).with_context(|| format!("cannot fetch drop {digest}"));
+                }
+                Fetched::Missing if drop.index.is_some_and(|index| index < cosigned) => {
+                    self.remarks.push(format!("drop {digest} was on this machine and is gone, and the server does not have it any more: ask another member for a bundle"));
                 }
                 Fetched::Missing => {
                     let length = roster.window_length();

@@ -481,6 +481,57 @@ fn a_file_that_changes_on_the_disk_is_shown_as_such() {
 }
 
 #[test]
+fn a_file_that_fails_later_does_not_hide_the_others() {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let drops = [1, 2].map(|seed| {
+        Reporter::new(seed, roster.box_key()).drop(&roster, Kind::Report, &format!("report {seed}"))
+    });
+    let digests = deliver(&bench, &drops);
+    bench.desk("ana", &["inbox"]).ok();
+    let path = bench.path(&format!(
+        "ana/drops/{}/{}.age",
+        bench.past(PAST),
+        digests[0]
+    ));
+    // Another report under the same name: it opens, and is not the one that was judged.
+    let other = Reporter::new(7, roster.box_key()).drop(&roster, Kind::Report, "slipped in");
+    for bytes in [other, drops[0][..100].to_vec()] {
+        std::fs::write(&path, bytes).unwrap();
+        let inbox = bench.desk("ana", &["inbox"]).ok();
+        assert!(
+            inbox.contains("report 2") && !inbox.contains("slipped in"),
+            "{inbox}"
+        );
+        let shown = bench.desk("ana", &["open", "1"]).ok();
+        assert!(
+            shown.contains("cannot be shown") && !shown.contains("slipped in"),
+            "{shown}"
+        );
+        bench
+            .desk("ana", &["attachments", "1", "-o", &bench.arg("out")])
+            .fails(1, &[]);
+    }
+    // The advice that it gives helps.
+    std::fs::remove_file(&path).unwrap();
+    bench.desk("ana", &["sync"]).ok();
+    assert!(
+        bench
+            .desk("ana", &["open", "1"])
+            .ok()
+            .contains("about report 1")
+    );
+    std::fs::remove_file(&path).unwrap();
+    bench.server.lock().bodies.clear();
+    assert!(
+        bench
+            .desk("ana", &["sync"])
+            .ok()
+            .contains("ask another member")
+    );
+}
+
+#[test]
 fn a_report_that_stops_the_desk_is_quarantined() {
     let bench = Bench::new();
     let roster = bench.server.roster();
