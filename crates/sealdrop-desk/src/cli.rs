@@ -30,20 +30,29 @@ Every day:
   sealdrop-desk attachments 1 -o case-1               write its attachments out
 
 Another member joins:
-  sealdrop-desk init --join ADDRESS --member ben > card.json     (Ben; then sends the card)
-  sealdrop-desk member add card.json && sealdrop-desk publish    (whoever holds the box key)
+  sealdrop-desk init --join ADDRESS --member ben      Ben makes his keys
+  sealdrop-desk keys --card > card.json               and sends this card
+  sealdrop-desk member add card.json                  to whoever holds the box key,
+  sealdrop-desk publish                               who compares fingerprints and publishes
 
 Exit codes: 0 done; 1 refused, or something is wrong; 2 the command line is wrong.")]
 pub(crate) struct Cli {
     /// The folder with keys and drops [default: ~/.local/share/sealdrop-desk]
-    #[arg(long, global = true, value_name = "DIR", env = "SEALDROP_HOME")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SEALDROP_HOME",
+        help_heading = "Every command"
+    )]
     pub(crate) home: Option<PathBuf>,
     /// Read the passphrase from the first line of FILE, for scripts; otherwise it is asked for
     #[arg(
         long,
         global = true,
         value_name = "FILE",
-        env = "SEALDROP_PASSPHRASE_FILE"
+        env = "SEALDROP_PASSPHRASE_FILE",
+        help_heading = "Every command"
     )]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Reach the server through a SOCKS proxy: socks5h://[user:password@]host:port
@@ -52,6 +61,7 @@ pub(crate) struct Cli {
         global = true,
         value_name = "URL",
         env = "SEALDROP_PROXY",
+        hide_env_values = true,
         help_heading = "Network"
     )]
     pub(crate) proxy: Option<String>,
@@ -73,7 +83,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) ca: Option<PathBuf>,
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Every command")]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -37,14 +37,20 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Makes an empty folder for `init`.
-    pub(crate) fn create(dir: &Path) -> Result<Self> {
+    /// Refuses a folder that is a desk already: its keys may be the only ones.
+    pub(crate) fn check_unused(dir: &Path) -> Result<()> {
         if dir.join("desk.json").exists() {
             bail!(
                 "{} already has a keyring: choose another folder with --home, or use the one there",
                 dir.display()
             );
         }
+        Ok(())
+    }
+
+    /// Makes an empty folder for `init`.
+    pub(crate) fn create(dir: &Path) -> Result<Self> {
+        Self::check_unused(dir)?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

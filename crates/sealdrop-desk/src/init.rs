@@ -66,8 +66,9 @@ pub(crate) fn run(context: &Context, args: &Init) -> Result<Answer> {
         Some(file) => restore(args, file)?,
         None => generate(args)?,
     };
-    let home = Home::create(&context.home)?;
+    Home::check_unused(&context.home)?;
     let passphrase = secret::new_passphrase(context)?;
+    let home = Home::create(&context.home)?;
     let profile = keyring.to_profile(origin);
     // The recovery file is written first: `desk.json`, which makes the folder a desk, comes last.
     let recovery = match &args.restore {

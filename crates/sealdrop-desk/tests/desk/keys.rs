@@ -20,7 +20,7 @@ fn wrong_passphrase() {
     bench
         .desk("new", &["init"])
         .fails(1, &["passphrase is empty"]);
-    assert!(!bench.path("new/desk.json").exists());
+    assert!(!bench.path("new").exists());
 }
 
 #[test]
@@ -535,7 +535,12 @@ fn address_completions_and_manuals() {
     );
     assert!(bench.desk("x", &["man"]).ok().contains(".TH"));
     let help = bench.desk("x", &["--help"]).ok();
-    for part in ["A new box:", "sync", "Exit codes"] {
+    for part in [
+        "A new box:",
+        "keys --card > card.json",
+        "sync",
+        "Exit codes",
+    ] {
         assert!(help.contains(part), "{help}");
     }
 }
