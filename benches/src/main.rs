@@ -33,6 +33,10 @@ fn main() -> ExitCode {
         ["seal-null", file] => seal::seal_to_nowhere(file),
         ["open-null", file] => seal::open_to_nowhere(file),
         ["spin"] => process::spin(),
+        ["help" | "--help"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
         _ => run(&arguments),
     };
     match result {

@@ -72,11 +72,7 @@ impl Server {
 
     /// The processor time that it took so far, its own and the kernel's for it.
     pub(crate) fn cpu(&self) -> Option<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        // The name, in parentheses, may hold spaces. Times are in ticks, of which Linux has 100 a second.
-        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
-        let mut ticks = || fields.next()?.parse::<u64>().ok();
-        Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
+        cpu(self.child.id())
     }
 
     /// Makes the peak begin at what is in use now.
@@ -101,8 +97,27 @@ fn status(pid: u32, field: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Runs a command to its end: how long it took, and its peak of memory in bytes.
-pub(crate) fn measure(command: &mut Command) -> Result<(Duration, u64)> {
+/// The processor time of a process.
+fn cpu(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold spaces. Times are in ticks, of which Linux has 100 a second.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
+}
+
+/// What a command took.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cost {
+    pub(crate) time: Duration,
+    /// Of all of its threads.
+    pub(crate) cpu: Duration,
+    /// The peak of memory, in bytes.
+    pub(crate) peak: u64,
+}
+
+/// Runs a command to its end.
+pub(crate) fn measure(command: &mut Command) -> Result<Cost> {
     let begun = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
@@ -110,24 +125,26 @@ pub(crate) fn measure(command: &mut Command) -> Result<(Duration, u64)> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot run {command:?}"))?;
-    let mut peak = 0;
-    let status = loop {
+    let mut cost = Cost::default();
+    let ended = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        // The peak only grows, so the last look is off by no more than what the last milliseconds added.
-        peak = status(child.id(), "VmHWM").unwrap_or(0).max(peak);
+        // Both only grow, so the last look is off by no more than what the last milliseconds added.
+        let peak = status(child.id(), "VmHWM").unwrap_or(0);
+        cost.peak = cost.peak.max(peak);
+        cost.cpu = cpu(child.id()).unwrap_or(cost.cpu).max(cost.cpu);
         std::thread::sleep(Duration::from_millis(2));
     };
-    let elapsed = begun.elapsed();
-    if !status.success() {
+    cost.time = begun.elapsed();
+    if !ended.success() {
         let mut text = String::new();
         if let Some(mut stderr) = child.stderr.take() {
             stderr.read_to_string(&mut text).ok();
         }
-        bail!("{command:?}: {status}\n{text}");
+        bail!("{command:?}: {ended}\n{text}");
     }
-    Ok((elapsed, peak))
+    Ok(cost)
 }
 
 /// Keeps the cores from falling asleep, with work that everything else comes before: waking a virtual core takes longer than a sync.

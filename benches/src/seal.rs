@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sealdrop_core::report::Attachment;
 use sealdrop_open::{Attachments, Context, Identity, Keys};
 
-use crate::process::{measure, median, myself, program, scratch};
+use crate::process::{Cost, measure, median, myself, program, scratch};
 use crate::site::{ORIGIN, Site, box_file};
 
 pub(crate) fn run(quick: bool) -> Result<()> {
@@ -20,7 +21,6 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     let mut site = Site::new();
     let roster = site.unserved_roster()?;
     std::fs::write(path("box.json"), box_file(&roster))?;
-    std::fs::write(path("identity"), format!("{}\n", &*site.identity.to_age()))?;
     let mut sealed = BufWriter::new(File::create(path("drop.age"))?);
     site.seal(&roster, File::open(path("input"))?, len, &mut sealed)?;
     sealed.flush()?;
@@ -61,25 +61,19 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         command.arg(&drop);
         Ok(command)
     });
-    let recipient = site.identity.to_public().to_string();
-    for (name, tool) in others() {
-        let (input, recipient, sealer) = (path("input"), recipient.clone(), tool.clone());
+    for other in others(dir.path(), &site, &path("input")) {
+        let (name, tool) = (other.name, other.tool);
+        let (input, recipient, sealer) = (path("input"), other.recipient, tool.clone());
         contest.add("seal", &format!("{name}, to /dev/null"), move || {
             let mut command = Command::new(&sealer);
-            command
-                .args(["-r", &recipient, "-o", "/dev/null"])
-                .arg(&input);
+            command.args(["-r", &recipient, "-o", "/dev/null"]);
+            command.arg(&input);
             Ok(command)
         });
-        let (drop, identity) = (path("drop.age"), path("identity"));
         contest.add("open", &format!("{name}, to /dev/null"), move || {
             let mut command = Command::new(&tool);
-            command
-                .arg("-d")
-                .arg("-i")
-                .arg(&identity)
-                .args(["-o", "/dev/null"])
-                .arg(&drop);
+            command.arg("-d").arg("-i").arg(&other.identity);
+            command.args(["-o", "/dev/null"]).arg(&other.sealed);
             Ok(command)
         });
     }
@@ -92,27 +86,69 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     Ok(())
 }
 
-/// Go's age where it knows hybrid recipients, and rage. A tool that does not is left out by failing.
-fn others() -> Vec<(String, PathBuf)> {
-    let target = std::env::current_exe().unwrap_or_default();
-    let unpacked = target
+/// Another implementation of age, with what it opens.
+struct Other {
+    name: String,
+    tool: PathBuf,
+    recipient: String,
+    identity: PathBuf,
+    sealed: PathBuf,
+}
+
+/// Go's age and rage, where installed. Those that do not know hybrid recipients get a classic one: it changes the header alone.
+fn others(dir: &Path, site: &Site, input: &Path) -> Vec<Other> {
+    let me = std::env::current_exe().unwrap_or_default();
+    let unpacked = me
         .ancestors()
         .nth(2)
         .map(|target| target.join("tools/age/usr/bin/age"));
-    let mut found = Vec::new();
-    for tool in [Some("age".into()), unpacked, Some("rage".into())]
-        .into_iter()
-        .flatten()
-    {
-        let Ok(version) = Command::new(&tool).arg("--version").output() else {
-            continue;
-        };
-        let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-        let program = tool.file_name().unwrap_or_default().to_string_lossy();
-        let version = version.trim_start_matches(&*program).trim();
-        found.push((format!("{program} {version}"), tool));
-    }
+    let tools = [unpacked, Some("age".into()), Some("rage".into())];
+    let found = tools.into_iter().flatten().enumerate();
     found
+        .filter_map(|(n, tool)| {
+            let version = stdout(Command::new(&tool).arg("--version"))?;
+            let program = tool.file_name()?.to_string_lossy().into_owned();
+            let version = version.trim().trim_start_matches(&*program).trim();
+            let (identity, sealed) = (
+                dir.join(format!("identity{n}")),
+                dir.join(format!("sealed{n}")),
+            );
+            let hybrid = site.identity.to_public().to_string();
+            let seal = |recipient: &str| {
+                let mut seal = Command::new(&tool);
+                seal.args(["-r", recipient, "-o"]).arg(&sealed).arg(input);
+                stdout(&mut seal).is_some()
+            };
+            let (kind, recipient) = if seal(&hybrid) {
+                std::fs::write(&identity, format!("{}\n", &*site.identity.to_age())).ok()?;
+                ("hybrid", hybrid)
+            } else {
+                let keygen = tool.with_file_name(format!("{program}-keygen"));
+                let key = stdout(&mut Command::new(keygen))?;
+                std::fs::write(&identity, &key).ok()?;
+                let public = key
+                    .lines()
+                    .find_map(|line| line.strip_prefix("# public key: "))?;
+                ("classic", public.to_owned())
+            };
+            (kind == "hybrid" || seal(&recipient)).then_some(Other {
+                name: format!("{program} {version} ({kind})"),
+                tool,
+                recipient,
+                identity,
+                sealed,
+            })
+        })
+        .collect()
+}
+
+/// What a command that succeeds prints.
+fn stdout(command: &mut Command) -> Option<String> {
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()
 }
 
 type Make = Box<dyn Fn() -> Result<Command>>;
@@ -139,17 +175,21 @@ impl Contest {
                 }
             }
             for (((_, who, _), results), failure) in entrants.iter().zip(results).zip(failures) {
-                let time = median(results.iter().map(|(time, _)| time.as_secs_f64()).collect());
-                let peak = results.iter().map(|(_, peak)| *peak).max();
-                match (time, peak, failure) {
+                let of = |field: fn(&Cost) -> Duration| {
+                    let values = results.iter().map(|cost| field(cost).as_secs_f64());
+                    median(values.collect())
+                };
+                let peak = results.iter().map(|cost| cost.peak).max();
+                match (of(|cost| cost.time), peak, failure) {
                     (Some(time), Some(peak), None) => println!(
-                        "{what}  {who:<34} {time:>7.2} s  {:>6.0} MiB/s  peak {:>6.1} MB",
+                        "{what}  {who:<34} {time:>7.2} s  {:>6.0} MiB/s  {:>6.2} s of cpu  peak {:>6.1} MB",
                         len as f64 / f64::from(1 << 20) / time,
+                        of(|cost| cost.cpu).unwrap_or(0.0),
                         peak as f64 / 1e6
                     ),
                     (_, _, failure) => {
                         let why = failure.unwrap_or_default();
-                        let why = why.lines().nth(1).unwrap_or(&why).to_owned();
+                        let why = why.lines().nth(1).unwrap_or(&why);
                         println!("{what}  {who:<34} not measured: {why}");
                     }
                 }

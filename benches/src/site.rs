@@ -113,12 +113,20 @@ impl Site {
         let file_key = FileKey::generate(&mut self.rng);
         let sealer = Sealer::new(roster, &report, &keys.voice, &file_key, [9; 16])?;
         let mut attachment = Some(attachment);
-        let mut sealed = sealer.seal(move |_| {
+        // No digest: other sealers make none either, and the client makes its own.
+        let sealed = sealer.seal(move |_| {
             let attachment = attachment.take().ok_or(std::io::ErrorKind::NotFound)?;
             Ok(Box::new(attachment) as Box<dyn Read + Send>)
         });
-        std::io::copy(&mut sealed, out)?;
-        Ok(())
+        let mut sealed = sealed.without_digest();
+        // As the reporter's program reads it.
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match sealed.read(&mut piece)? {
+                0 => return Ok(()),
+                n => out.write_all(&piece[..n])?,
+            }
+        }
     }
 
     /// Drops of one padded length.
