@@ -85,7 +85,12 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     writer.finish()?;
     let count = drops.len();
     let json = json!({ "file": args.file, "drops": count, "bytes": bytes });
-    let next = "On the machine with the identity: `sealdrop-desk inbox --bundle FILE`, then `open N --bundle FILE`.";
+    let next = match profile.device {
+        Some(_) => {
+            "On the machine with the identity: `sealdrop-desk inbox --bundle FILE`, then `open N --bundle FILE`."
+        }
+        None => "On the machine that connects: `sealdrop-desk bundle in FILE`.",
+    };
     Ok(Answer::new(
         json,
         format!(
@@ -130,7 +135,7 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     }
     let verdicts = bundle.import_verdicts(home, &profile)?;
     if verdicts > 0 {
-        lines.push(format!("{verdicts} verdicts"));
+        lines.push(format!("verdicts on {verdicts} more drops"));
     }
     let all = known_drops(&Ledger::load_all(home)?, &Listed::load(home)?);
     let (mut taken, mut refused) = (0, Vec::new());
@@ -147,7 +152,7 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
             refused.push(hex(&drop.digest))
         }
     }
-    lines.push(format!("{taken} new drops"));
+    lines.push(format!("bodies of {taken} more drops"));
     lines.extend(refused.iter().map(|digest| {
         format!("changed body: drop {digest} in the bundle has another hash; it was left out")
     }));
