@@ -264,8 +264,14 @@ fn not_found(
             .field("promise", kept.promise.as_ref().map(ToString::to_string))
             .field("window", promise.leaf().window.0));
     }
+    let is_due = system::now() >= promise.leaf().window.end(length);
+    let advice = if is_due {
+        "It should be there any moment; check again in a while."
+    } else {
+        "Check again after that."
+    };
     let text = format!(
-        "{}: the server promised to log it by {due}. Check again after that.\n",
+        "{}: the server promised to log it by {due}. {advice}\n",
         output.out(Style::Yellow, "Promised")
     );
     let fields = fields! {

@@ -60,7 +60,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "URL", help_heading = "Network")]
     pub(crate) proxy: Option<String>,
     /// Trust only the certificate authorities in this PEM file, for a server with a certificate of its own
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Network")]
+    #[arg(long, alias = "ca-file", global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Network")]
     pub(crate) ca: Option<PathBuf>,
 }
 

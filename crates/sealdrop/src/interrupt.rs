@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::failure::Failure;
+
+/// What a shell gives a program that Ctrl-C ended.
+pub(crate) const EXIT: u8 = 130;
 
 /// Whether to stop.
 #[derive(Clone)]
@@ -18,7 +22,7 @@ impl Interrupt {
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset, and sets it.
             let result =
-                signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())
+                signal_hook::flag::register_conditional_shutdown(signal, EXIT.into(), flag.clone())
                     .and_then(|_| signal_hook::flag::register(signal, flag.clone()));
             // Without the handler Ctrl-C ends the program as it always does.
             drop(result);
@@ -38,7 +42,22 @@ impl Interrupt {
 /// What to say when it was.
 pub(crate) fn stopped() -> Failure {
     Failure {
-        exit: 130,
+        exit: EXIT,
         ..Failure::refused("stopped: nothing was left with the server or on this machine")
+    }
+}
+
+/// While it lives, Ctrl-C is for a child such as an editor, which gets it too, and does not end this program.
+pub(crate) struct Ignored(Option<SigId>);
+
+impl Ignored {
+    pub(crate) fn start() -> Self {
+        Self(signal_hook::flag::register(SIGINT, Arc::default()).ok())
+    }
+}
+
+impl Drop for Ignored {
+    fn drop(&mut self) {
+        self.0.take().map(signal_hook::low_level::unregister);
     }
 }

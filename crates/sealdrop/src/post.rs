@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
-use sealdrop_client::{Client, OnFailure, SendError, Source, UploadId, VerifiedBox};
+use sealdrop_client::{Client, ClientError, OnFailure, SendError, Source, UploadId, VerifiedBox};
 use sealdrop_core::address::Address;
 use sealdrop_core::drop::shape;
 use sealdrop_core::encoding;
@@ -14,7 +14,7 @@ use crate::cli::{Global, PostArgs};
 use crate::failure::Failure;
 use crate::fields;
 use crate::files::{self, NewFile};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
 use crate::network;
 use crate::output::{Output, Style, bytes};
 use crate::progress::Progress;
@@ -136,13 +136,21 @@ fn roster_of(
 
 fn unsent(failed: SendError, args: &PostArgs) -> Failure {
     let SendError { error, resume, .. } = failed;
-    let failure = error.into_failure();
-    match resume {
-        None => failure,
-        Some(id) => failure
-            .hint(format!("to go on where it stopped, within this window or the next:\n  sealdrop post '{}' {} --resume {id}", args.address, args.file.display()))
-            .field("resume", id.to_string()),
-    }
+    let Some(id) = resume else {
+        return error.into_failure();
+    };
+    let failure = match error {
+        ClientError::Cancelled => Failure {
+            exit: interrupt::EXIT,
+            ..Failure::refused(
+                "stopped: a part of the drop is with the server, which soon forgets it",
+            )
+        },
+        error => error.into_failure(),
+    };
+    failure
+        .hint(format!("to go on where it stopped, within this window or the next:\n  sealdrop post '{}' {} --resume {id}", args.address, args.file.display()))
+        .field("resume", id.to_string())
 }
 
 /// A drop on disk.

@@ -31,6 +31,17 @@ pub(crate) fn complete(
 ) -> Result<Form, Failure> {
     if args.edit {
         form = edit(&form)?;
+        // What was written must not be lost for a missing line.
+        while !form.missing().is_empty() && is_possible() {
+            output.note(&format!(
+                "The report has no {} yet.",
+                form.missing().join(" and no ")
+            ));
+            if !ask_yes_no("Open the editor again?", true)? {
+                break;
+            }
+            form = edit(&form)?;
+        }
     } else if is_possible() && !args.yes && args.from.is_none() {
         ask(&mut form, output)?;
     }
@@ -56,11 +67,19 @@ pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
         )
         .hint("add --yes to seal it without being asked"));
     }
-    match Confirm::new(question).with_default(false).prompt() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(interrupt::stopped()),
-        Err(error) => Err(failure(error)),
+    if ask_yes_no(question, false)? {
+        Ok(())
+    } else {
+        Err(interrupt::stopped())
     }
+}
+
+/// A question to somebody who is there.
+pub(crate) fn ask_yes_no(question: &str, default: bool) -> Result<bool, Failure> {
+    Confirm::new(question)
+        .with_default(default)
+        .prompt()
+        .map_err(failure)
 }
 
 fn ask(form: &mut Form, output: &Output) -> Result<(), Failure> {
@@ -158,7 +177,9 @@ fn edit(form: &Form) -> Result<Form, Failure> {
     file.file().flush().map_err(|error| file.failed(&error))?;
     let mut words = editor.split_whitespace();
     let program = words.next().expect("it is not empty");
+    let ignored = interrupt::Ignored::start();
     let status = Command::new(program).args(words).arg(&path).status();
+    drop(ignored);
     match status {
         Ok(status) if status.success() => {}
         Ok(_) => {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealdrop_client::{OnFailure, Sent, VerifiedBox};
+use sealdrop_client::{Client, Event, OnFailure, Sent, VerifiedBox};
 use sealdrop_core::address::Address;
 use sealdrop_core::encoding;
 use sealdrop_core::log::promise::Promise;
@@ -16,6 +16,7 @@ use crate::network;
 use crate::output::{Output, Style};
 use crate::post::FileSource;
 use crate::progress::Progress;
+use crate::prompt;
 use crate::receipt;
 use crate::review;
 use crate::seal::{Draft, IntoFailure as _};
@@ -48,26 +49,7 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     if let Some(file) = &mut saved_file {
         draft.write(file, &interrupt, output)?;
     }
-    let sent = {
-        let progress = Progress::new("sending", draft.size(), output);
-        let mut events = |event: sealdrop_client::Event<'_>| progress.event(&event);
-        let sealer = draft.sealer()?;
-        let result = match &args.save {
-            Some(path) => client.send(
-                &mut FileSource::open(path)?,
-                None,
-                OnFailure::Forget,
-                &mut events,
-            ),
-            None => client.send(
-                &mut draft.source(&sealer),
-                None,
-                OnFailure::Forget,
-                &mut events,
-            ),
-        };
-        result.map_err(|failed| failed.error.into_failure())?
-    };
+    let sent = send(&client, &draft, args, output)?;
     let promise = receipt::verify_promise(&sent, &the_box)?;
 
     // From here on the drop is with the server: what fails now must not hide the phrase.
@@ -103,6 +85,47 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     match unsaved.into_iter().next() {
         None => Ok(()),
         Some(failure) => Err(failure.hint("the report itself was sent, and must not be sent again; only the file named could not be kept")),
+    }
+}
+
+/// Sends the drop. On a terminal a failure that may pass is asked about, because the report is only in this program.
+fn send(
+    client: &Client,
+    draft: &Draft,
+    args: &SubmitArgs,
+    output: &Output,
+) -> Result<Sent, Failure> {
+    let sealer = draft.sealer()?;
+    loop {
+        let result = {
+            let progress = Progress::new("sending", draft.size(), output);
+            let mut events = |event: Event<'_>| progress.event(&event);
+            match &args.save {
+                Some(path) => client.send(
+                    &mut FileSource::open(path)?,
+                    None,
+                    OnFailure::Forget,
+                    &mut events,
+                ),
+                None => client.send(
+                    &mut draft.source(&sealer),
+                    None,
+                    OnFailure::Forget,
+                    &mut events,
+                ),
+            }
+        };
+        let error = match result {
+            Ok(sent) => return Ok(sent),
+            Err(failed) => failed.error,
+        };
+        if args.report.yes || !prompt::is_possible() || !error.is_transient() {
+            return Err(error.into_failure());
+        }
+        output.note(&error.to_string());
+        if !prompt::ask_yes_no("Try again?", true)? {
+            return Err(error.into_failure());
+        }
     }
 }
 

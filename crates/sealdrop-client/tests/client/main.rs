@@ -1,5 +1,11 @@
 //! The client against a server that is honest, cut off, or lying.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

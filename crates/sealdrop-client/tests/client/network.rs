@@ -1,10 +1,16 @@
 //! What an observer of the connection sees, and where connections go.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use sealdrop_client::{Client, ClientError, OnFailure, Options, Proxy};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use sealdrop_client::{Client, ClientError, OnFailure, Options, Proxy, Roots};
 
 use crate::support::{LyingServer, Socks};
 use crate::{Bytes, client, options};
@@ -130,15 +136,6 @@ fn a_proxy_with_credentials_gets_them() {
 }
 
 #[test]
-fn a_proxy_in_the_environment_is_not_used() {
-    // ureq would take one from ALL_PROXY; a stranger's environment must not decide where a report goes.
-    // Setting a variable in a test is not safe, so this holds the setting: without a proxy of its own the client has none.
-    let server = LyingServer::start();
-    client(&server).checkpoint().unwrap();
-    assert_eq!(server.state().connections, 1);
-}
-
-#[test]
 fn an_onion_service_without_a_proxy_is_refused() {
     let server = LyingServer::with_origin("http://abcdef.onion");
     assert!(matches!(
@@ -190,6 +187,73 @@ fn a_server_without_tls_is_not_spoken_to() {
         "{result:?}"
     );
     assert!(server.state().requests.is_empty());
+}
+
+/// A TLS server that answers every request with an empty list, and its port.
+fn tls_server() -> u16 {
+    let pem = |name: &str| {
+        std::fs::read(format!(
+            "{}/tests/support/tls/{name}",
+            env!("CARGO_MANIFEST_DIR")
+        ))
+        .unwrap()
+    };
+    let chain = vec![CertificateDer::from_pem_slice(&pem("leaf.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(&pem("leaf.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config = Arc::new(
+        config
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap(),
+    );
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = ServerConnection::new(config.clone()).unwrap();
+            let mut tls = StreamOwned::new(connection, stream);
+            let mut head = [0; 4096];
+            if tls.read(&mut head).is_ok_and(|n| n > 0) {
+                let _ = tls.write_all(
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"checkpoints\":[]}",
+                );
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_certificate_counts_only_from_an_authority_that_is_trusted_and_for_this_name() {
+    let port = tls_server();
+    let ca = std::fs::read(format!(
+        "{}/tests/support/tls/ca.pem",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .unwrap();
+    let trusting = || Options {
+        roots: Roots::from_pem(&ca).unwrap(),
+        ..options()
+    };
+    let ask = |host: &str, options| {
+        Client::new(&format!("https://{host}:{port}").parse().unwrap(), options)
+            .unwrap()
+            .cosigned()
+    };
+    assert!(ask("localhost", trusting()).unwrap().is_empty());
+    assert!(ask("127.0.0.1", trusting()).unwrap().is_empty());
+    assert!(
+        matches!(ask("localhost", options()), Err(ClientError::Tls { .. })),
+        "the web's authorities do not know it"
+    );
+    assert!(
+        matches!(ask("127.0.0.2", trusting()), Err(ClientError::Tls { .. })),
+        "it is for another name"
+    );
 }
 
 #[test]

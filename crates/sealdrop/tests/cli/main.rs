@@ -1,5 +1,11 @@
 //! The program as people and scripts run it, against a server that is honest or lying.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 #[path = "../../../sealdrop-client/tests/support/mod.rs"]
 mod support;
 

@@ -108,6 +108,19 @@ fn a_server_that_is_not_there_is_said_plainly() {
 }
 
 #[test]
+fn a_proxy_in_the_environment_decides_nothing() {
+    let server = LyingServer::start();
+    let address = server.address.to_string();
+    let place = Place::new();
+    let mut command = place.command(&["box", &address]);
+    for name in ["ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"] {
+        command.env(name, "http://127.0.0.1:9");
+    }
+    assert!(command.output().unwrap().status.success());
+    assert_eq!(server.requests(), ["GET /v1/box"]);
+}
+
+#[test]
 fn missing_and_foreign_files_are_said_plainly() {
     check(
         &["verify", "r.json"],
