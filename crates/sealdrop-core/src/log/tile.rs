@@ -291,8 +291,8 @@ fn parse_number(text: &str) -> Option<(u64, u16)> {
         Some((path, width)) => (path, u16::try_from(encoding::from_decimal(width)?).ok()?),
         None => (text, WIDTH),
     };
-    // Six elements reach beyond any tree of this protocol and stay within a u64.
-    if path.len() > 6 * 5 {
+    // Six elements reach beyond any tree of this protocol, and 10^18 stays within a u64.
+    if path.split('/').count() > 6 {
         return None;
     }
     let mut index = 0;
@@ -371,6 +371,8 @@ mod tests {
             "tile/0/000/",
             "/tile/0/000",
             "tile/0/x999/x999/x999/x999/x999/x999/999",
+            // Seven elements in as few characters as six with an x: their number is beyond a u64.
+            "tile/0/040/001/000/100/001/000/000",
             "tile/entries/000",
         ] {
             assert_eq!(TileId::parse_path(bad), Err(TileError::Path), "{bad:?}");
