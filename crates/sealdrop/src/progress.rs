@@ -37,10 +37,13 @@ impl<'a> Progress<'a> {
         match event {
             Event::Sent(bytes) => self.bar.set_position(*bytes),
             Event::Retrying(error, pause) => self.bar.suspend(|| {
-                self.output.note(&format!(
-                    "{error}; going on in {} s",
-                    pause.as_secs().max(1)
-                ));
+                let what = if error.status().is_some() {
+                    "the server is busy"
+                } else {
+                    "the connection broke"
+                };
+                self.output
+                    .note(&format!("{what}; going on in {} s", pause.as_secs().max(1)));
             }),
             _ => {}
         }

@@ -36,12 +36,14 @@ fn client(server: &LyingServer) -> Client {
     Client::new(&server.address.origin, options()).unwrap()
 }
 
+type Change = Box<dyn FnMut(usize, &mut Vec<u8>)>;
+
 /// Bytes that are the same each time, unless told otherwise.
 struct Bytes {
     bytes: Vec<u8>,
     opened: usize,
     /// Is called before each opening with how often it was opened.
-    change: Box<dyn FnMut(usize, &mut Vec<u8>)>,
+    change: Change,
 }
 
 impl Bytes {
