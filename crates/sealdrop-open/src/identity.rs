@@ -62,10 +62,7 @@ impl Identity {
 
 impl age::Identity for Identity {
     /// `None` for a stanza of another type or for another identity; an error for a malformed one, which refuses the file.
-    fn unwrap_stanza(
-        &self,
-        stanza: &Stanza,
-    ) -> Option<Result<age_core::format::FileKey, DecryptError>> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Unwrapped {
         if stanza.tag != STANZA_TAG {
             return None;
         }
@@ -94,9 +91,14 @@ pub(crate) struct Header {
     pub(crate) file_key: FileKey,
 }
 
+/// What age's `Identity` trait answers.
+type Unwrapped = Option<Result<age_core::format::FileKey, DecryptError>>;
+
+type Unwrap<'a> = dyn Fn(&[Stanza]) -> Unwrapped + 'a;
+
 /// Keeps the header while the `age` crate opens a file, so that the stanzas can be recomputed.
 pub(crate) struct Capture<'a> {
-    unwrap: Box<dyn Fn(&[Stanza]) -> Option<Result<age_core::format::FileKey, DecryptError>> + 'a>,
+    unwrap: Box<Unwrap<'a>>,
     header: RefCell<Option<Header>>,
 }
 
@@ -117,9 +119,7 @@ impl<'a> Capture<'a> {
         })
     }
 
-    fn new(
-        unwrap: impl Fn(&[Stanza]) -> Option<Result<age_core::format::FileKey, DecryptError>> + 'a,
-    ) -> Self {
+    fn new(unwrap: impl Fn(&[Stanza]) -> Unwrapped + 'a) -> Self {
         Self {
             unwrap: Box::new(unwrap),
             header: RefCell::new(None),
@@ -133,17 +133,11 @@ impl<'a> Capture<'a> {
 }
 
 impl age::Identity for Capture<'_> {
-    fn unwrap_stanza(
-        &self,
-        stanza: &Stanza,
-    ) -> Option<Result<age_core::format::FileKey, DecryptError>> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Unwrapped {
         (self.unwrap)(std::slice::from_ref(stanza))
     }
 
-    fn unwrap_stanzas(
-        &self,
-        stanzas: &[Stanza],
-    ) -> Option<Result<age_core::format::FileKey, DecryptError>> {
+    fn unwrap_stanzas(&self, stanzas: &[Stanza]) -> Unwrapped {
         let file_key = match (self.unwrap)(stanzas)? {
             Ok(file_key) => file_key,
             Err(error) => return Some(Err(error)),
