@@ -84,7 +84,7 @@ mod tests {
         #[test]
         fn padding_is_idempotent_and_bounded(len in 1_u64..MAX_DROP) {
             let p = padded(len);
-            prop_assert!(p >= len && padded(p) == p && p % 512 == 0);
+            prop_assert!(p >= len && padded(p) == p && p.is_multiple_of(512));
             prop_assert!(len <= MAX_POWER || (p - len) * 1000 <= len * 32);
         }
 
