@@ -11,11 +11,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject as _;
@@ -232,6 +234,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stopped: watch::Receiver<bool>,
 ) {
     let io = TokioIo::new(Patient::new(stream, limits.idle_time));
+    let service = TowerToHyperService::new(router);
+    // Whatever succeeds has read its whole request.
+    let refused = Arc::new(AtomicBool::new(true));
+    let noted = refused.clone();
     let mut connection = http1::Builder::new()
         .keep_alive(false)
         .half_close(false)
@@ -240,7 +246,22 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_buf_size(BUFFER)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
-        .serve_connection(io, TowerToHyperService::new(router));
+        .serve_connection(
+            io,
+            service_fn(move |request| {
+                let answer = service.call(request);
+                let refused = noted.clone();
+                Box::pin(async move {
+                    let answer = answer.await;
+                    let status = answer.as_ref().map(|answer| answer.status());
+                    refused.store(
+                        !status.is_ok_and(|status| status.is_success()),
+                        Ordering::Relaxed,
+                    );
+                    answer
+                })
+            }),
+        );
     let mut stopping = pin!(async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     });
@@ -258,12 +279,14 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let _ = timeout(LINGER, stream.write_all(raw(Error::TooSlow).as_bytes())).await;
     }
     // A client that has gone is not waited for.
-    if result.as_ref().is_ok()
-        || result
-            .as_ref()
-            .is_err_and(|error| error.is_parse() || error.is_timeout() || error.is_user())
-    {
+    let here = match &result {
+        Ok(()) => true,
+        Err(error) => error.is_parse() || error.is_timeout() || error.is_user(),
+    };
+    if here && refused.load(Ordering::Relaxed) {
         let _ = timeout(LINGER, linger(&mut stream)).await;
+    } else if here {
+        let _ = timeout(LINGER, stream.shutdown()).await;
     }
 }
 

@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use sealdrop_core::drop::{shape, size};
-use sealdrop_core::encoding::sha256;
 use sealdrop_core::log::leaf::Leaf;
+use std::borrow::Cow;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::pace::Incoming;
@@ -32,13 +32,18 @@ pub(super) async fn accept(State(app): State<Arc<App>>, request: Request) -> Ans
     if size > SMALL {
         return accept_large(app, request, rosters, size, permit).await;
     }
-    let body = Incoming::new(request, &app.limits)?.all().await?;
-    check_shape(&rosters, &body, size)?;
-    let leaf = app
-        .store
-        .put(sha256(&body), size, Body::Here(Bytes::from(body)))
-        .await?;
+    let (pieces, digest) = Incoming::new(request, &app.limits)?.pieces().await?;
+    check_shape(&rosters, &beginning(&pieces, head_len(&rosters)), size)?;
+    let leaf = app.store.put(digest, size, Body::Here(pieces)).await?;
     Ok(promised(&app, &leaf))
+}
+
+/// The first `len` bytes of a body.
+fn beginning(pieces: &[Bytes], len: usize) -> Cow<'_, [u8]> {
+    match pieces.first() {
+        Some(first) if first.len() >= len => Cow::Borrowed(first),
+        _ => pieces.iter().flatten().copied().take(len).collect(),
+    }
 }
 
 /// In a task of its own: when the client goes, hyper drops the future of its request, and the file must still be put away.

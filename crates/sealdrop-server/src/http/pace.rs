@@ -4,11 +4,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use super::content_length;
 use crate::config::Limits;
 use crate::error::Error;
+
+/// Pieces below this are put together.
+const SMALL_PIECE: usize = 4_096;
 
 /// A body of known length that must keep up a pace.
 pub(super) struct Incoming<'a> {
@@ -87,6 +91,27 @@ impl<'a> Incoming<'a> {
     /// Bytes that have not come yet.
     pub(super) fn left(&self) -> usize {
         usize::try_from(self.left).unwrap_or(usize::MAX)
+    }
+
+    /// The whole body in the pieces in which it came, and its digest. Small pieces are put together, so that a body of many takes no
+    /// more memory than one of few.
+    pub(super) async fn pieces(mut self) -> Result<(Vec<Bytes>, [u8; 32]), Error> {
+        let (mut pieces, mut small, mut hash) = (Vec::new(), Vec::new(), Sha256::new());
+        while let Some(data) = self.next().await? {
+            hash.update(&data);
+            if data.len() < SMALL_PIECE {
+                small.extend_from_slice(&data);
+                continue;
+            }
+            if !small.is_empty() {
+                pieces.push(std::mem::take(&mut small).into());
+            }
+            pieces.push(data);
+        }
+        if !small.is_empty() {
+            pieces.push(small.into());
+        }
+        Ok((pieces, hash.finalize().into()))
     }
 
     /// The whole body, which the caller knows to be small.

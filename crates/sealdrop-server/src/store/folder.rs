@@ -80,7 +80,7 @@ impl Folder {
                 make_dir(&root.join(dir)).map_err(at("make a folder in"))?;
             }
             write_new(&version, format!("{VERSION}\n").as_bytes()).map_err(at("write to"))?;
-            sync_dir(root).map_err(at("write to"))?;
+            // Its name is made durable with that of the log key.
             return Ok(Self {
                 root: root.into(),
                 _lock: lock,

@@ -71,13 +71,16 @@ impl Index {
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         db.busy_timeout(Duration::from_secs(5))?;
+        // While there is nothing in it, there is nothing to lose.
+        let new = std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
+        db.pragma_update(None, "synchronous", if new { "off" } else { "normal" })?;
         db.pragma_update(None, "journal_mode", "wal")?;
-        db.pragma_update(None, "synchronous", "normal")?;
         // Checkpoints of the WAL are made between batches, not within one.
         db.pragma_update(None, "wal_autocheckpoint", 0)?;
         db.pragma_update(None, "secure_delete", true)?;
         db.set_prepared_statement_cache_capacity(32);
         db.execute_batch(SCHEMA)?;
+        db.pragma_update(None, "synchronous", "normal")?;
         Ok(Self { db })
     }
 

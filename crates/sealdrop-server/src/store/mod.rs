@@ -102,8 +102,8 @@ pub(crate) struct Published {
 
 /// The bytes of a drop that is to be stored.
 pub(crate) enum Body {
-    /// In memory; goes into the window's pack.
-    Here(Bytes),
+    /// In memory, in pieces; goes into the window's pack.
+    Here(Vec<Bytes>),
     /// A file in `uploads/`, complete and synced; becomes a pack of its own. It stays where it is if storing fails.
     Apart(PathBuf),
 }

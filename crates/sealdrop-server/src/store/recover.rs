@@ -133,7 +133,8 @@ fn check_box(index: &mut Index, box_key: &BoxKey) -> Result<(), StartError> {
     match index.meta("box")? {
         Some(known) if known == box_key.to_string() => Ok(()),
         Some(known) => Err(StartError::AnotherBox(known)),
-        None => Ok(index.durably(|w| w.set_meta("box", &box_key.to_string()))?),
+        // Synced with the checkpoint of size 0, which follows.
+        None => Ok(index.quickly(|w| w.set_meta("box", &box_key.to_string()))?),
     }
 }
 

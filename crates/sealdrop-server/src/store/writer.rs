@@ -267,7 +267,7 @@ impl Writer {
             .map(|drop| Entry {
                 leaf: leaves[&drop.digest],
                 body: match &drop.body {
-                    Body::Here(bytes) => vec![&bytes[..]],
+                    Body::Here(pieces) => pieces.iter().map(|piece| &piece[..]).collect(),
                     Body::Apart(_) => Vec::new(),
                 },
                 apart: matches!(drop.body, Body::Apart(_)),
