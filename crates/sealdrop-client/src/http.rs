@@ -1,7 +1,6 @@
 //! One HTTP operation: one connection, and only the headers that docs/protocol.md, "HTTP" names.
 
 use std::io::{self, Read};
-use std::time::Duration;
 
 use sealdrop_core::address::Origin;
 use ureq::http::{Method, Request, Response};
@@ -12,9 +11,6 @@ use crate::{ClientError, Options};
 
 /// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 16_384;
-/// How long a short answer may take to arrive as a whole: a server that drips must not hold a client for ever.
-const SHORT_ANSWER: Duration = Duration::from_secs(300);
-
 /// What goes with a request.
 pub(crate) enum Payload<'a> {
     None,
@@ -39,9 +35,31 @@ impl Http {
         })
     }
 
-    /// Runs one operation and gives the answer, whatever its status but for redirects and errors of the server, which become [`ClientError::Status`].
+    /// Runs one operation and gives the answer, if its status is one of success.
     pub(crate) fn run(
         &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        payload: Payload<'_>,
+    ) -> Result<Response<Body>, ClientError> {
+        self.run_on(self.agent(true)?, method, path, headers, payload)
+    }
+
+    /// The same for an answer that may take as long as it likes, as long as it moves.
+    pub(crate) fn run_long(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        payload: Payload<'_>,
+    ) -> Result<Response<Body>, ClientError> {
+        self.run_on(self.agent(false)?, method, path, headers, payload)
+    }
+
+    fn run_on(
+        &self,
+        agent: Agent,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
@@ -56,7 +74,6 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let agent = self.agent(matches!(payload, Payload::Reader(..)))?;
         let (mut empty, mut slice);
         let mut tracked = match payload {
             Payload::None => {
@@ -110,12 +127,13 @@ impl Http {
     }
 
     /// An agent for one operation: it keeps no connection, no session ticket, nothing.
-    fn agent(&self, is_upload: bool) -> Result<Agent, ClientError> {
+    fn agent(&self, is_short: bool) -> Result<Agent, ClientError> {
         let Options {
             proxy,
             roots,
             connect,
             idle,
+            answer,
             ..
         } = &self.options;
         let proxy = proxy
@@ -136,7 +154,7 @@ impl Http {
             .max_idle_connections(0)
             .timeout_connect(Some(*connect))
             .timeout_send_request(Some(*idle))
-            .timeout_send_body(if is_upload { None } else { Some(SHORT_ANSWER) })
+            .timeout_recv_body(is_short.then_some(*answer))
             .timeout_recv_response(Some(*idle))
             .timeout_per_read(Some(*idle))
             .timeout_per_write(Some(*idle))

@@ -74,7 +74,7 @@ impl<'a> Member<'a> {
         body: &[u8],
         limit: usize,
     ) -> Result<Vec<u8>, ClientError> {
-        let response = self.run(method, path, body, &[])?;
+        let response = self.run(false, method, path, body, &[])?;
         self.client.http.read(response, limit)
     }
 
@@ -194,7 +194,7 @@ impl<'a> Member<'a> {
         } else {
             &[]
         };
-        let mut response = self.run("GET", path, b"", headers)?;
+        let mut response = self.run(true, "GET", path, b"", headers)?;
         if response.status() != if *offset > 0 { 206 } else { 200 } {
             return Err(ClientError::Malformed(
                 "another part of the drop than was asked for",
@@ -230,6 +230,7 @@ impl<'a> Member<'a> {
 
     fn run(
         &self,
+        is_long: bool,
         method: &str,
         path: &str,
         body: &[u8],
@@ -262,7 +263,12 @@ impl<'a> Member<'a> {
         } else {
             Payload::None
         };
-        self.client.http.run(method, path, &headers, payload)
+        let http = &self.client.http;
+        if is_long {
+            http.run_long(method, path, &headers, payload)
+        } else {
+            http.run(method, path, &headers, payload)
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Options {
     pub connect: Duration,
     /// How long nothing may move on a connection.
     pub idle: Duration,
+    /// How long a short answer may take to arrive as a whole: a server that drips must not hold a client for ever.
+    pub answer: Duration,
     /// How often a broken upload is tried again without having got further.
     pub attempts: u32,
     /// The first pause before trying again; it doubles each time, up to 30 s.
@@ -38,6 +40,7 @@ impl Default for Options {
             roots: Roots::default(),
             connect: Duration::from_secs(30),
             idle: Duration::from_secs(120),
+            answer: Duration::from_secs(300),
             attempts: 6,
             pause: Duration::from_secs(1),
             cancelled: Arc::default(),

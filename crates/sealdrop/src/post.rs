@@ -139,6 +139,10 @@ fn unsent(failed: SendError, args: &PostArgs) -> Failure {
     let Some(id) = resume else {
         return error.into_failure();
     };
+    if args.resume.is_some() && error.status() == Some(404) {
+        return Failure::refused("the server has forgotten this upload")
+            .hint("send the drop anew, without --resume");
+    }
     let failure = match error {
         ClientError::Cancelled => Failure {
             exit: interrupt::EXIT,

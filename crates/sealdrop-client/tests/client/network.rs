@@ -272,3 +272,29 @@ fn a_silent_server_does_not_hold_the_client() {
         "{result:?}"
     );
 }
+
+#[test]
+fn a_server_that_drips_does_not_hold_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
+        // Never silent for as long as a read may take, and never done.
+        while stream.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let impatient = Options {
+        answer: Duration::from_millis(100),
+        ..options()
+    };
+    let result = Client::new(&origin.parse().unwrap(), impatient)
+        .unwrap()
+        .checkpoint();
+    assert!(
+        matches!(result, Err(ClientError::Timeout { .. })),
+        "{result:?}"
+    );
+}

@@ -113,6 +113,15 @@ fn an_interrupted_post_says_how_to_go_on() {
     );
     assert_eq!(run.json()["resume"], id);
     place
+        .run(&["post", &address, "r.drop", "--resume", &"02".repeat(16)])
+        .refused(
+            1,
+            &[
+                "the server has forgotten this upload",
+                "send the drop anew, without --resume",
+            ],
+        );
+    place
         .run(&["post", &address, "r.drop", "--resume", &id])
         .succeeded(&["Sent."]);
     let state = server.state();
