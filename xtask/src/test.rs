@@ -106,7 +106,7 @@ fn deny(checks: &str) -> Result<Outcome> {
     let mut command = Command::new(tools::cargo_deny()?);
     command
         .current_dir(crate::root())
-        .args(["--color", "never", "check"])
+        .args(["--locked", "--color", "never", "check"])
         .args(checks.split(' '));
     run_cargo("deny", &mut command)
 }
@@ -114,9 +114,13 @@ fn deny(checks: &str) -> Result<Outcome> {
 /// The advisory database is a git repository; machines that reach only a registry skip it, and say so.
 fn advisories() -> Result<Outcome> {
     let mut command = Command::new(tools::cargo_deny()?);
-    command
-        .current_dir(crate::root())
-        .args(["--color", "never", "check", "advisories"]);
+    command.current_dir(crate::root()).args([
+        "--locked",
+        "--color",
+        "never",
+        "check",
+        "advisories",
+    ]);
     let (success, output) = step::output("advisories", &mut command)?;
     if success {
         return Ok(Outcome::Ok(String::new()));
