@@ -6,6 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
 use rand_chacha::ChaCha20Rng;
@@ -27,88 +28,143 @@ const SUBMITTER: &str = "127.77.66.55";
 
 #[test]
 fn the_server_cannot_read() {
-    let dir = scratch();
-    let data = dir.path().join("data");
-    let mut random = rng(4);
-    let site = Site::new(&mut random);
-    let mut command = site.server(&data);
-    // The most that the server, and all that it is made of, will say.
-    command
-        .env("SEALDROP_LOG", "trace")
-        .env("RUST_LOG", "trace");
-    command.env("RUST_BACKTRACE", "1");
-    let (running, server) = site.start(&mut command);
-    let roster = site.publish(server, WINDOW);
-
-    let mut secrets = Canaries::default();
-    let (mut digests, mut public) = (Vec::new(), Vec::new());
-    for way in [Way::AtOnce, Way::InPieces] {
-        let drop = report(&roster, &mut random, &mut secrets);
-        digests.push(sha256(&drop));
-        public.push(way.send(server, &drop));
-    }
-    let sent = submit_with_the_program(&site, server, dir.path(), &mut random, &mut secrets);
-    digests.extend(sent);
-    secrets.add("identity", site.identity.expose());
-    secrets.add("identity as text", site.identity.to_age().as_bytes());
-    let traces = annoy(server, &mut random);
-
-    let memory = Memory::of(running.pid());
-    sync(&site, server, &digests);
-    let memory_later = Memory::of(running.pid());
-    public.extend(public_answers(server));
-
-    // The searches see: what must be there is found.
-    let box_text = site.box_key.to_string();
-    for memory in [&memory, &memory_later] {
-        assert!(memory.len() > 1 << 20, "hardly any memory was read");
-        assert!(memory.contains(box_text.as_bytes()), "the box is in memory");
-    }
-    let files = files_in(&data);
-    let written: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes).copied().collect();
-    for digest in &digests {
-        let found = Finder::new(digest).find(&written);
-        assert!(found.is_some(), "a digest is in the index");
-    }
-    println!(
-        "searched: {} and {} bytes of memory, {} of {} files, {} of the log, {} answers",
-        memory.len(),
-        memory_later.len(),
-        written.len(),
-        files.len(),
-        running.output().len(),
-        public.len(),
-    );
-    let log = running.output();
-    assert!(log.contains("/v1/drops"), "the log is not verbose:\n{log}");
-
-    // And what must not be there is not.
-    for (name, forms) in &secrets.0 {
-        for form in forms {
-            assert!(!memory.contains(form), "{name} is in memory");
-            assert!(
-                !memory_later.contains(form),
-                "{name} is in memory after a sync"
-            );
+    let seen = Evidence::gather();
+    for (name, forms) in &seen.secrets.0 {
+        for (when, memory) in ["with the drops", "after a sync"].iter().zip(&seen.memory) {
+            let there = forms.iter().any(|form| memory.contains(form));
+            assert!(!there, "{name} is in memory {when}");
         }
+        seen.on_disk_in_log_or_answers(name, forms);
     }
-    let mut outside = secrets;
-    outside.0.extend(traces.0);
-    for (name, forms) in &outside.0 {
-        for (path, bytes) in &files {
+}
+
+#[test]
+fn a_stolen_disk_and_the_logs_hold_nothing_of_who_sent_what() {
+    let seen = Evidence::gather();
+    for (name, forms) in &seen.traces.0 {
+        seen.on_disk_in_log_or_answers(name, forms);
+    }
+    // The disk has digests and sizes, because it has the drops; the log has not even those.
+    for (digest, size) in &seen.drops {
+        let log = seen.log.as_bytes();
+        assert!(!contains(&forms(digest), log), "a digest is logged");
+        assert!(
+            !contains(&[size.to_string().into()], log),
+            "a size is logged"
+        );
+    }
+    for name in ["alice", "127.0.0.1", "/v1/uploads/", "/v1/windows/"] {
+        let places = seen.log.matches(name).count();
+        let routes = seen.log.matches(&format!("{name}{{")).count();
+        // The ready message names the server's own address.
+        let ready = seen.log.matches(&format!("ready on http://{name}")).count();
+        assert_eq!(places, routes + ready, "{name} is logged:\n{}", seen.log);
+    }
+}
+
+/// All that a server wrote, said and had in memory, and what was kept from it.
+struct Evidence {
+    /// What only reporters and members know.
+    secrets: Canaries,
+    /// What the server learns of a request, and forgets.
+    traces: Canaries,
+    drops: Vec<([u8; 32], u64)>,
+    memory: [Memory; 2],
+    files: Vec<(String, Vec<u8>)>,
+    log: String,
+    answers: Vec<Vec<u8>>,
+}
+
+impl Evidence {
+    fn gather() -> &'static Self {
+        static ONCE: OnceLock<Evidence> = OnceLock::new();
+        ONCE.get_or_init(Self::new)
+    }
+
+    fn new() -> Self {
+        let dir = scratch();
+        let data = dir.path().join("data");
+        let mut random = rng(4);
+        let site = Site::new(&mut random);
+        let mut command = site.server(&data);
+        // The most that the server, and all that it is made of, will say.
+        command
+            .env("SEALDROP_LOG", "trace")
+            .env("RUST_LOG", "trace");
+        command.env("RUST_BACKTRACE", "1");
+        let (running, server) = site.start(&mut command);
+        let roster = site.publish(server, WINDOW);
+
+        let mut secrets = Canaries::default();
+        let (mut drops, mut replies) = (Vec::new(), Vec::new());
+        for way in [Way::AtOnce, Way::InPieces] {
+            let drop = report(&roster, &mut random, &mut secrets);
+            drops.push((sha256(&drop), drop.len() as u64));
+            replies.push(way.send(server, &drop));
+        }
+        let sent = submit_with_the_program(&site, server, dir.path(), &mut random, &mut secrets);
+        drops.push((sha256(&sent), sent.len() as u64));
+        secrets.add("identity", site.identity.expose());
+        secrets.add("identity as text", site.identity.to_age().as_bytes());
+        let traces = annoy(server, &mut random);
+
+        let before = Memory::of(running.pid());
+        sync(&site, server, drops.len());
+        let memory = [before, Memory::of(running.pid())];
+        replies.extend(public_answers(server));
+        let answers = replies
+            .iter()
+            .map(|reply| [reply.head.as_bytes(), &reply.body].concat());
+        let seen = Self {
+            answers: answers.collect(),
+            files: files_in(&data),
+            log: running.output(),
+            secrets,
+            traces,
+            drops,
+            memory,
+        };
+        seen.check_that_searches_find(&site);
+        assert!(running.terminate().success());
+        seen
+    }
+
+    /// What must be there is found, or else nothing is proven by what is not.
+    fn check_that_searches_find(&self, site: &Site) {
+        let box_text = site.box_key.to_string();
+        for memory in &self.memory {
+            println!("{} bytes of memory", memory.len());
+            assert!(memory.len() > 1 << 20, "hardly any memory was read");
+            assert!(memory.contains(box_text.as_bytes()), "the box is in memory");
+        }
+        for (digest, _) in &self.drops {
+            let digest = Finder::new(digest);
+            let found = self
+                .files
+                .iter()
+                .any(|(_, bytes)| digest.find(bytes).is_some());
+            assert!(found, "a digest is in the index");
+        }
+        let routes = ["/v1/drops", "/v1/uploads/{id}"];
+        let verbose = routes.iter().all(|route| self.log.contains(route));
+        assert!(verbose, "the log is not verbose:\n{}", self.log);
+    }
+
+    #[track_caller]
+    fn on_disk_in_log_or_answers(&self, name: &str, forms: &[Vec<u8>]) {
+        for (path, bytes) in &self.files {
             assert!(!contains(forms, bytes), "{name} is in {path}");
             assert!(!contains(forms, path.as_bytes()), "{name} names {path}");
         }
         assert!(
-            !contains(forms, log.as_bytes()),
-            "{name} is in the log:\n{log}"
+            !contains(forms, self.log.as_bytes()),
+            "{name} is in the log:\n{}",
+            self.log
         );
-        for answer in &public {
-            let answer = [answer.head.as_bytes(), &answer.body].concat();
-            assert!(!contains(forms, &answer), "{name} is in an answer");
+        for answer in &self.answers {
+            assert!(!contains(forms, answer), "{name} is in an answer");
         }
     }
-    assert!(running.terminate().success());
 }
 
 /// Strings that must be nowhere, each in the forms that it might be there in.
@@ -253,14 +309,14 @@ fn from_afar(
     exchange(TcpStream::from(socket), method, path, headers, body).expect("the server answers")
 }
 
-/// Files one more report with the reporter's own program, if it is built; its digest.
+/// Files one more report with the reporter's own program; the drop.
 fn submit_with_the_program(
     site: &Site,
     server: SocketAddr,
     dir: &Path,
     random: &mut ChaCha20Rng,
     secrets: &mut Canaries,
-) -> Option<[u8; 32]> {
+) -> Vec<u8> {
     let path = |name: &str| dir.join(name);
     let attachment = secrets.make("name of a file", random);
     let content = secrets.make("content of a file", random);
@@ -284,7 +340,7 @@ fn submit_with_the_program(
     let key: serde_json::Value = serde_json::from_slice(&key).expect("it is JSON");
     let key = key["file_key"].as_str().and_then(from_base64_array::<16>);
     secrets.add("file key of the program", &key.expect("there is a key"));
-    Some(sha256(&fs::read(path("drop")).expect("it keeps the drop")))
+    fs::read(path("drop")).expect("it keeps the drop")
 }
 
 /// Requests that leave as many traces as a request can; what must be in no file and no log.
@@ -321,7 +377,7 @@ fn annoy(server: SocketAddr, random: &mut ChaCha20Rng) -> Canaries {
 }
 
 /// What a member's machine does: lists, fetches all, and the log.
-fn sync(site: &Site, server: SocketAddr, digests: &[[u8; 32]]) {
+fn sync(site: &Site, server: SocketAddr, drops: usize) {
     let mut fetched = 0;
     for window in site.windows(server) {
         for (digest, _) in site.listing(server, window) {
@@ -329,7 +385,7 @@ fn sync(site: &Site, server: SocketAddr, digests: &[[u8; 32]]) {
             fetched += 1;
         }
     }
-    assert_eq!(fetched, digests.len());
+    assert_eq!(fetched, drops);
     wait_until("the log has the drops", || {
         let reply = call(server, "GET", "/log/checkpoint", &[], None).expect("the server answers");
         reply.text().lines().nth(1) >= Some("16")
