@@ -18,7 +18,7 @@ use crate::store::{Body, Store};
 use crate::system;
 
 /// Bytes gathered before they are written.
-pub(super) const CHUNK: usize = 262_144;
+pub(super) const CHUNK: usize = 131_072;
 /// Room for a chunk: the last piece of it may be as long as a connection's buffer.
 pub(super) const ROOM: usize = CHUNK + crate::serve::BUFFER;
 

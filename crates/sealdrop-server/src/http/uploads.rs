@@ -278,7 +278,7 @@ pub(super) async fn look(State(app): State<Arc<App>>, request: Request) -> Answe
 
 pub(super) async fn forget(State(app): State<Arc<App>>, request: Request) -> Answer {
     let (id, upload) = app.uploads.find(segment(&request, 2))?;
-    upload.remove(&mut *upload.take().await?.0, &app.store);
+    upload.remove(&mut upload.take().await?.0, &app.store);
     app.uploads
         .begun
         .lock()

@@ -125,7 +125,7 @@ async fn a_client_that_comes_back_takes_over_from_its_dead_connection() {
     })
     .await;
     let (offset, ..) = look(&world, &path).await;
-    assert!(offset >= 262_144);
+    assert!(offset >= 131_072);
     let reply = patch(&world, &path, offset, "?1", &drop[offset..]).await;
     world.promise(&reply, &drop);
 }
