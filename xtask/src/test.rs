@@ -39,7 +39,7 @@ pub(crate) fn all(strict: bool) -> Result<bool> {
         steps.step("clippy", || {
             quiet(
                 "clippy",
-                "clippy --quiet --locked --workspace --all-targets -- -D warnings",
+                "clippy --quiet --locked --keep-going --workspace --all-targets -- -D warnings",
             )
         });
         steps.step("fuzz targets", fuzz::smoke);
