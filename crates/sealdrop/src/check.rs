@@ -1,6 +1,6 @@
 //! `sealdrop check`: what became of a drop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealdrop_client::{Client, Found, LookupError, system};
 use sealdrop_core::address::Address;
@@ -172,18 +172,39 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
     let Some(found) = found else {
         return not_found(&kept, promise.as_ref(), &roster, args, output);
     };
-    if let Some(file) = &mut file {
-        file.write(found.receipt.to_string().as_bytes())?;
-    }
-    let written = file
-        .map(NewFile::keep)
-        .transpose()?
-        .map(|path| path.display().to_string());
+    let written = match &mut file {
+        Some(new) => {
+            new.write(found.receipt.to_string().as_bytes())?;
+            file.map(NewFile::keep).transpose()?
+        }
+        // A proof given in place of a receipt is the one that the reader has already.
+        None if kept.promise.is_none() => None,
+        None => Some(write_beside(&args.receipt, &found.receipt)?),
+    };
+    let written = written.map(|path| path.display().to_string());
     output.result(
         &text(&found, written.as_deref(), output),
         fields(&found, written.as_deref()),
     );
     Ok(())
+}
+
+/// Writes the proof beside the receipt, in the place of an older one of the same drop.
+fn write_beside(receipt: &Path, proof: &Receipt) -> Result<PathBuf, Failure> {
+    let path = files::proof_path(receipt);
+    let is_ours = || {
+        let older = Receipt::parse(&files::read(&path, MAX_PROOF_FILE).ok()?).ok()?;
+        Some(older.leaf() == proof.leaf())
+    };
+    if path.exists() && is_ours() != Some(true) {
+        return Err(Failure::usage(format!(
+            "{} is not a proof of this drop, and is not overwritten",
+            path.display()
+        ))
+        .hint("move it away, or say with -o where the proof goes"));
+    }
+    files::replace(&path, proof.to_string().as_bytes())?;
+    Ok(path)
 }
 
 fn text(found: &Found, written: Option<&str>, output: &Output) -> String {
@@ -214,9 +235,8 @@ fn text(found: &Found, written: Option<&str>, output: &Output) -> String {
         found.receipt.index(),
         logged.checkpoint().size
     ));
-    match written {
-        Some(path) => text.push_str(&format!("Proof: {path}\n")),
-        None => text.push_str("Add -o FILE to keep the proof.\n"),
+    if let Some(path) = written {
+        text.push_str(&format!("Proof: {path}\n"));
     }
     text
 }

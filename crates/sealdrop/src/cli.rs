@@ -35,8 +35,8 @@ Examples:
   sealdrop --tor submit 'http://….onion#sdbox1…'
       through Tor on this machine
 
-  sealdrop check --receipt r.json -o r.tlog-proof
-      says whether the maintainers have collected it, and writes the proof
+  sealdrop check --receipt r.json
+      says whether the maintainers have collected it, and writes the proof, r.json.tlog-proof
 
 Quote the address: in a shell, # begins a comment.
 
@@ -233,7 +233,7 @@ pub(crate) struct CheckArgs {
     /// What `submit --receipt` wrote, or an older proof
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) receipt: PathBuf,
-    /// Write the proof (C2SP tlog-proof) here, once the drop is in the log
+    /// Write the proof (C2SP tlog-proof) here once the drop is in the log, instead of to FILE.tlog-proof beside the receipt
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
 }

@@ -72,6 +72,19 @@ impl Drop for NewFile {
     }
 }
 
+/// Writes a file, or puts a newer one in the place of what the program wrote there before. Whoever reads it meanwhile gets the one or the other.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let mut new = NewFile::create(Path::new(&name))?;
+    new.write(bytes)?;
+    let written = new.keep()?;
+    fs::rename(&written, path).map_err(|error| {
+        let _ = fs::remove_file(&written);
+        cannot_write(path, &error)
+    })
+}
+
 /// Whether a file can be made there later, so that a long way is not gone for nothing.
 pub(crate) fn expect_new(path: &Path) -> Result<(), Failure> {
     drop(NewFile::create(path)?);
@@ -159,7 +172,16 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 /// `FILE.key` for `FILE`.
 pub(crate) fn key_path(receipt: &Path) -> PathBuf {
+    beside(receipt, ".key")
+}
+
+/// `FILE.tlog-proof` for `FILE`.
+pub(crate) fn proof_path(receipt: &Path) -> PathBuf {
+    beside(receipt, ".tlog-proof")
+}
+
+fn beside(receipt: &Path, ending: &str) -> PathBuf {
     let mut name = receipt.as_os_str().to_owned();
-    name.push(".key");
+    name.push(ending);
     name.into()
 }

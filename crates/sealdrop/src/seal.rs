@@ -37,9 +37,9 @@ pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
     let interrupt = Interrupt::catch();
     let mut drop_file = NewFile::create(&args.output)?;
     let key_file = args.key.as_deref().map(NewFile::create).transpose()?;
-    let digest = draft.write(&mut drop_file, &interrupt, output)?;
+    draft.write(&mut drop_file, &interrupt, output)?;
     if let Some(mut file) = key_file {
-        file.write(draft.saved_key(digest).to_json().as_bytes())?;
+        file.write(draft.saved_key().to_json().as_bytes())?;
         file.keep()?;
     }
     drop_file.keep()?;
@@ -57,7 +57,6 @@ pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
         "box": address.box_key.to_string(),
         "epoch": the_box.roster().epoch(),
         "drop": args.output.display().to_string(),
-        "digest": sealdrop_core::encoding::hex(&digest),
         "size": draft.size(),
         "key": args.key.as_ref().map(|path| path.display().to_string()),
         "phrase": phrase.as_str(),
@@ -182,20 +181,19 @@ impl Draft {
         }
     }
 
-    pub(crate) fn saved_key(&self, digest: [u8; 32]) -> SavedKey {
+    pub(crate) fn saved_key(&self) -> SavedKey {
         SavedKey {
-            digest,
             file_key: FileKey::from_bytes(*self.file_key.expose()),
         }
     }
 
-    /// Seals into a file; gives the digest.
+    /// Seals into a file.
     pub(crate) fn write(
         &self,
         file: &mut NewFile,
         interrupt: &Interrupt,
         output: &Output,
-    ) -> Result<[u8; 32], Failure> {
+    ) -> Result<(), Failure> {
         let sealer = self.sealer()?;
         let progress = Progress::new("sealing", self.size, output);
         let mut sealed = sealed(&sealer, &self.attachments);
@@ -215,7 +213,7 @@ impl Draft {
             written += n as u64;
             progress.set(written);
         }
-        Ok(sealed.digest().expect("it was read to the end"))
+        Ok(())
     }
 }
 

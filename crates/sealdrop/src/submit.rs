@@ -65,10 +65,7 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
         );
     }
     if let Some(file) = key_file.as_mut() {
-        unsaved.extend(
-            file.write(draft.saved_key(sent.digest).to_json().as_bytes())
-                .err(),
-        );
+        unsaved.extend(file.write(draft.saved_key().to_json().as_bytes()).err());
     }
     for file in [receipt_file, key_file, saved_file].into_iter().flatten() {
         unsaved.extend(file.keep().err());

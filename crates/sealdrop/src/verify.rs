@@ -186,13 +186,6 @@ fn content(
             _ => Failure::usage(format!("{} is not a file key", key_path.display()))
                 .hint("give the file that ends in .key"),
         })?;
-    if saved.digest != leaf.digest {
-        return Err(Failure::refused(format!(
-            "{} is the file key of another report",
-            key_path.display()
-        ))
-        .hint("give the one that was written beside this receipt"));
-    }
     let known = |epoch: u64| (epoch == roster.epoch()).then(|| roster.clone());
     let context = Context {
         box_key: roster.box_key(),
@@ -219,6 +212,11 @@ fn content(
             .hint("it proves no delivery to them")
             .field("not_addressed_to", names))
         }
+        Err(OpenError::Quarantine(Quarantine::Damaged)) => Err(Failure::refused(format!(
+            "{} does not open {name}: it is the file key of another report, or the drop was sealed wrongly",
+            key_path.display()
+        ))
+        .hint("give the one that was written beside this receipt")),
         Err(OpenError::Quarantine(why)) => Err(Failure::refused(format!(
             "{name} is logged, but proves no report: {why}"
         ))

@@ -118,8 +118,6 @@ impl<'a> Sealer<'a> {
     {
         let mut ready = self.header.clone();
         ready.extend_from_slice(&self.nonce);
-        let mut hash = Sha256::new();
-        hash.update(&ready);
         Sealed {
             sealer: self,
             plain: Plaintext::new(self, open),
@@ -128,7 +126,6 @@ impl<'a> Sealer<'a> {
             ahead: Batch::default(),
             ready,
             taken: 0,
-            hash: Some(hash),
             failed: false,
         }
     }
@@ -146,8 +143,6 @@ pub struct Sealed<'a, F> {
     /// Bytes of the drop not yet taken: `ready[taken..]`.
     ready: Vec<u8>,
     taken: usize,
-    /// Over the bytes of the drop, if they are wanted.
-    hash: Option<Sha256>,
     /// An error came; whoever reads on must not take what follows for the end.
     failed: bool,
 }
@@ -162,19 +157,6 @@ impl<F> Sealed<'_, F>
 where
     F: FnMut(usize) -> io::Result<Box<dyn Read + Send>> + Send,
 {
-    /// The same without a [`Sealed::digest`], which costs more than the encryption.
-    #[must_use]
-    pub fn without_digest(self) -> Self {
-        Self { hash: None, ..self }
-    }
-
-    /// SHA-256 of the whole drop, once it has been read to the end; `None` before.
-    #[must_use]
-    pub fn digest(&self) -> Option<[u8; 32]> {
-        let hash = self.hash.as_ref().filter(|_| self.is_done())?;
-        Some(hash.clone().finalize().into())
-    }
-
     fn is_done(&self) -> bool {
         self.left == 0 && self.ahead.slots.is_empty() && self.taken == self.ready.len()
     }
@@ -190,12 +172,7 @@ where
         };
         let (first, last) = (self.next_chunk, self.left == 0);
         let ((), read) = rayon::join(
-            || {
-                self.sealer.payload_key.seal(&mut batch.slots, first, last);
-                if let Some(hash) = &mut self.hash {
-                    hash.update(&batch.slots);
-                }
-            },
+            || self.sealer.payload_key.seal(&mut batch.slots, first, last),
             || next.read(&mut self.plain, &mut self.left),
         );
         read?;

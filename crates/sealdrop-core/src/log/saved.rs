@@ -25,8 +25,6 @@ pub struct SavedReceipt {
 
 /// The file beside it: with the file key, the drop's sender can show *what* was logged, and so can whoever reads this file. Keep it owner-only.
 pub struct SavedKey {
-    /// SHA-256 of the drop.
-    pub digest: [u8; 32],
     /// The drop's file key.
     pub file_key: FileKey,
 }
@@ -61,7 +59,6 @@ struct ReceiptJson {
 #[serde(deny_unknown_fields)]
 struct KeyJson {
     version: u64,
-    digest: String,
     file_key: String,
 }
 
@@ -98,7 +95,6 @@ impl SavedKey {
     pub fn to_json(&self) -> Zeroizing<String> {
         Zeroizing::new(write(&KeyJson {
             version: VERSION,
-            digest: encoding::hex(&self.digest),
             file_key: encoding::base64(self.file_key.expose()),
         }))
     }
@@ -112,7 +108,6 @@ impl SavedKey {
         let key = encoding::from_base64(&json.file_key).map(Zeroizing::new);
         let key = key.and_then(|key| Some(Zeroizing::new(<[u8; 16]>::try_from(&**key).ok()?)));
         Ok(Self {
-            digest: encoding::from_hex(&json.digest).ok_or(SavedError::Malformed)?,
             file_key: FileKey::from_bytes(*key.ok_or(SavedError::Malformed)?),
         })
     }
@@ -161,11 +156,9 @@ mod tests {
     #[test]
     fn a_key_file_reads_back() {
         let key = SavedKey {
-            digest: [1; 32],
             file_key: FileKey::from_bytes([2; 16]),
         };
         let read = SavedKey::parse(key.to_json().as_bytes()).ok().unwrap();
-        assert_eq!(read.digest, [1; 32]);
         assert_eq!(read.file_key.expose(), &[2; 16]);
     }
 
@@ -186,9 +179,7 @@ mod tests {
         check(&good.replace("text\\n", "text"), SavedError::Malformed);
         check(&format!("{good}x"), SavedError::Malformed);
         let key = |text: &str| SavedKey::parse(text.as_bytes()).err();
-        let hash = "00".repeat(32);
-        let json =
-            |file_key| format!(r#"{{"version":1,"digest":"{hash}","file_key":"{file_key}"}}"#);
+        let json = |file_key| format!(r#"{{"version":1,"file_key":"{file_key}"}}"#);
         assert_eq!(key(&json("AAAAAAAAAAAAAAAAAAAAAA==")), None);
         assert_eq!(
             key(&json("AAAAAAAAAAAAAAAAAAAAAA")),

@@ -277,11 +277,7 @@ fn sealed_past_ben(server: &LyingServer) -> Place {
 
     let place = Place::new();
     place.write("forged.drop", &drop);
-    let digest = sha256(&drop);
-    place.write(
-        "forged.key",
-        SavedKey { digest, file_key }.to_json().as_bytes(),
-    );
+    place.write("forged.key", SavedKey { file_key }.to_json().as_bytes());
     place
 }
 

@@ -29,12 +29,20 @@ fn promised_then_logged_then_collected_by_whom() {
         "Entry 0 of 16 in the log.",
     ]);
 
+    // The proof stands beside the receipt, and a better one takes its place.
+    let logged = place.read("r.json.tlog-proof");
     server.state().cosign(&["ben"]);
+    check(&[]).succeeded(&["Proof: r.json.tlog-proof"]);
+    assert_ne!(place.read("r.json.tlog-proof"), logged);
+    place.write("r.json.tlog-proof", b"something else");
+    check(&[]).refused(2, &["r.json.tlog-proof is not a proof of this drop"]);
+    assert_eq!(place.read("r.json.tlog-proof"), b"something else");
     check(&["-o", "r.tlog-proof"]).succeeded(&[
         "Collected by ben.",
         "ben/desk on ",
         "Proof: r.tlog-proof",
     ]);
+    std::fs::remove_file(place.path("r.json.tlog-proof")).unwrap();
     let json = check(&["--json"]).json();
     assert_eq!(
         (&json["state"], &json["collected_by"]),
@@ -167,7 +175,10 @@ fn a_receipt_of_another_report_is_refused() {
     };
     verify("r.json.key", "other.drop")
         .refused(1, &["other.drop is not the drop that this receipt is for"]);
-    verify("other.key", "r.drop").refused(1, &["other.key is the file key of another report"]);
+    verify("other.key", "r.drop").refused(
+        1,
+        &["other.key does not open r.drop: it is the file key of another report"],
+    );
     verify("r.json", "r.drop").refused(2, &["r.json is not a file key"]);
 }
 
@@ -175,14 +186,12 @@ fn a_receipt_of_another_report_is_refused() {
 fn a_wrong_file_key_proves_nothing() {
     let server = LyingServer::start();
     let place = submitted(&server);
-    let digest = SavedKey::parse(&place.read("r.json.key")).unwrap().digest;
     let wrong = SavedKey {
-        digest,
         file_key: FileKey::from_bytes([1; 16]),
     };
     place.write("wrong.key", wrong.to_json().as_bytes());
     let run = place.run(&["verify", "r.json", "--key", "wrong.key", "--drop", "r.drop"]);
-    run.refused(1, &["r.drop is logged, but proves no report"]);
+    run.refused(1, &["wrong.key does not open r.drop"]);
 }
 
 #[test]
