@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use sealdrop_core::encoding::from_decimal;
@@ -21,9 +22,27 @@ pub(crate) struct Nonces {
     windows: Mutex<BTreeMap<u64, Seen>>,
 }
 
+#[derive(Default)]
 struct Seen {
     nonces: HashSet<[u8; 16]>,
-    file: File,
+    file: Option<File>,
+    /// How many nonces the file holds.
+    kept: u64,
+}
+
+impl Seen {
+    /// Writes behind the last whole nonce, so that one which failed half-way is written over.
+    fn append(&mut self, nonce: &[u8; 16], path: &Path) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => self
+                .file
+                .insert(owner_only().create(true).truncate(false).open(path)?),
+        };
+        file.write_all_at(nonce, self.kept * 16)?;
+        self.kept += 1;
+        Ok(())
+    }
 }
 
 impl Nonces {
@@ -35,16 +54,13 @@ impl Nonces {
                 let mut file = owner_only().open(entry.path())?;
                 let mut bytes = Vec::new();
                 file.read_to_end(&mut bytes)?;
-                let (nonces, torn) = bytes.as_chunks::<16>();
-                if !torn.is_empty() {
-                    file.set_len((bytes.len() - torn.len()) as u64)?;
-                    io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-                }
+                let (nonces, _torn) = bytes.as_chunks::<16>();
                 windows.insert(
                     window,
                     Seen {
                         nonces: nonces.iter().copied().collect(),
-                        file,
+                        file: Some(file),
+                        kept: nonces.len() as u64,
                     },
                 );
             }
@@ -56,27 +72,17 @@ impl Nonces {
     }
 
     /// Remembers a nonce that a member signed; [`Error::NotAMember`] if it was seen before.
+    ///
+    /// On a full disk it is remembered until a restart only: members must be able to fetch then, and to make room by releasing a window.
     pub(super) fn remember(&self, nonce: [u8; 16], window: u64) -> Result<(), Error> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.values().any(|seen| seen.nonces.contains(&nonce)) {
             return Err(Error::NotAMember);
         }
-        let seen = match windows.entry(window) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                let path = self.dir.join(window.to_string());
-                let file = owner_only()
-                    .create(true)
-                    .truncate(false)
-                    .open(path)
-                    .map_err(|_| Error::Full)?;
-                entry.insert(Seen {
-                    nonces: HashSet::new(),
-                    file,
-                })
-            }
-        };
-        seen.file.write_all(&nonce).map_err(|_| Error::Full)?;
+        let seen = windows.entry(window).or_default();
+        if let Err(error) = seen.append(&nonce, &self.dir.join(window.to_string())) {
+            tracing::warn!(%error, "a nonce cannot be kept");
+        }
         seen.nonces.insert(nonce);
         Ok(())
     }
