@@ -19,6 +19,7 @@ mod http;
 mod lookup;
 mod member;
 mod options;
+pub mod show;
 pub mod system;
 mod upload;
 

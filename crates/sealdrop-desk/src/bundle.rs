@@ -11,6 +11,7 @@
 //! | `listed.json`, `verdicts.json` | as in the home folder |
 //! | `drops/<window>/<digest>.age` | a drop |
 
+use sealdrop_client::show;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
@@ -34,7 +35,6 @@ use crate::home::{Home, Profile};
 use crate::judge::Verdicts;
 use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
 use crate::rosters::{Rosters, outgoing, set_outgoing};
-use crate::text;
 
 /// The largest member that is read into memory: the entries of some two million leaves.
 const MAX_SMALL: u64 = 256 << 20;
@@ -96,7 +96,7 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
         format!(
             "{}: {count} drops, {}\n{next}",
             args.file.display(),
-            text::bytes(bytes)
+            show::bytes(bytes)
         ),
     ))
 }
@@ -347,7 +347,7 @@ impl Bundle {
             bail!(
                 "{} is of another box ({}) than this desk ({box_key})",
                 path.display(),
-                text::line(&bundle.head.box_key)
+                show::line(&bundle.head.box_key)
             );
         }
         Ok(bundle)

@@ -1,5 +1,6 @@
 //! `inbox`, `open` and `attachments`: what reporters wrote.
 
+use sealdrop_client::show;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -98,7 +99,7 @@ impl<'a> Desk<'a> {
                 if context.is_chatty() && drop.size > 64 << 20 {
                     context.remark(format_args!(
                         "opening a drop of {}…",
-                        text::bytes(drop.size)
+                        show::bytes(drop.size)
                     ));
                 }
             },
@@ -274,7 +275,7 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
         let title = title.unwrap_or_else(|| "(no identity here to read it)".into());
         lines.push(format!(
             "{number:>4}  {}  {}  [{}]",
-            text::time(since),
+            show::time(since),
             heading(&title),
             notes.join(", ")
         ));
@@ -291,10 +292,10 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
         }
         lines.push(format!(
             "   -  {}  {}  {}  {}",
-            text::time(drop.window.start(window)),
+            show::time(drop.window.start(window)),
             &hex(&drop.digest)[..16],
-            text::bytes(drop.size),
-            text::line(reason)
+            show::bytes(drop.size),
+            show::line(reason)
         ));
     }
     lines.extend(desk.wrong_key_hint(&inbox).map(|hint| format!("\n{hint}")));
@@ -345,8 +346,8 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         lines.push(String::new());
         lines.push(heading(&format!(
             "{position}. {kind}, {} to {} UTC, {logged}, sealed to roster {}",
-            text::time(since),
-            &text::time(message.drop.window.end(window))[11..],
+            show::time(since),
+            &show::time(message.drop.window.end(window))[11..],
             message.epoch
         )));
         if synthetic {
@@ -374,8 +375,8 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         for (i, attachment) in (1..).zip(&report.attachments) {
             lines.push(format!(
                 "attachment {i}: {} ({})",
-                text::line(&attachment.name),
-                text::bytes(attachment.size)
+                show::line(&attachment.name),
+                show::bytes(attachment.size)
             ));
         }
         values.push(json!({
@@ -427,7 +428,7 @@ fn ordered(report: &Report) -> Vec<(&str, &str)> {
 
 fn title_of(report: &Report) -> String {
     match report.form.get("title").map(|title| title.trim()) {
-        Some(title) if !title.is_empty() => text::line(title),
+        Some(title) if !title.is_empty() => show::line(title),
         _ => "(no title)".into(),
     }
 }
@@ -473,7 +474,7 @@ pub(crate) fn attachments(
         0 => format!("case {number} has no attachments"),
         _ => written
             .iter()
-            .map(|(path, size)| format!("{}  {}", path.display(), text::bytes(*size)))
+            .map(|(path, size)| format!("{}  {}", path.display(), show::bytes(*size)))
             .collect::<Vec<_>>()
             .join("\n"),
     };

@@ -1,5 +1,6 @@
 //! `keys` and `address`: the public side of this machine.
 
+use sealdrop_client::show;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -83,13 +84,13 @@ pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
         Some(roster) if now >= roster.expires() => lines.push(format!(
             "\nroster {} EXPIRED on {} UTC: publish a new one on the machine with the box key",
             roster.epoch(),
-            text::time(roster.expires())
+            show::time(roster.expires())
         )),
         Some(roster) => lines.push(format!(
             "\nroster {} expires {}, on {} UTC",
             roster.epoch(),
             text::in_days(now, roster.expires()),
-            text::time(roster.expires())
+            show::time(roster.expires())
         )),
         None => lines.push("\nno roster is known here yet".into()),
     }

@@ -1,5 +1,6 @@
 //! `member add|remove|list`. docs/protocol.md, "Roster".
 
+use sealdrop_client::show;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -10,7 +11,6 @@ use crate::card::{Card, device_line, member_lines};
 use crate::context::Answer;
 use crate::home::Home;
 use crate::rosters::{Pending, Rosters};
-use crate::text;
 
 /// Takes a card into the next roster.
 pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
@@ -90,7 +90,7 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<Answer> {
     if !is_there && !was_pending {
         bail!(
             "the roster has no member or machine called {}: `sealdrop-desk member list` shows them",
-            text::line(name)
+            show::line(name)
         );
     }
     if is_there && !pending.remove.iter().any(|n| n == name) {
@@ -116,8 +116,8 @@ pub(crate) fn list(home: &Home) -> Result<Answer> {
             lines.push(format!(
                 "roster {}, issued {}, good until {} UTC",
                 roster.epoch(),
-                text::time(roster.issued()),
-                text::time(roster.expires())
+                show::time(roster.issued()),
+                show::time(roster.expires())
             ));
             lines.extend(
                 roster

@@ -1,5 +1,6 @@
 //! `publish`: sign the next roster and take it to the server. docs/protocol.md, "Roster".
 
+use sealdrop_client::show;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -18,8 +19,8 @@ use crate::card::Card;
 use crate::context::{Answer, Context, Usage, usage};
 use crate::home::{Home, Profile};
 use crate::keyring::Keyring;
+use crate::remote;
 use crate::rosters::{Pending, Rosters, differences, outgoing, set_outgoing};
-use crate::{remote, text};
 
 const DEFAULT_WINDOW: u64 = 21_600;
 const DEFAULT_RETENTION: u64 = 7_776_000;
@@ -81,7 +82,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
         origins.push(
             origin
                 .parse::<Origin>()
-                .map_err(|error| Usage(format!("--origin {}: {error}", text::line(origin))))?,
+                .map_err(|error| Usage(format!("--origin {}: {error}", show::line(origin))))?,
         );
     }
     let keyring = Keyring::unlock(context, home)?;
@@ -397,7 +398,7 @@ fn answer(
     lines.extend(changes.iter().map(|line| format!("  {line}")));
     lines.push(format!(
         "good until {} UTC; log key {}",
-        text::time(roster.expires()),
+        show::time(roster.expires()),
         roster.log_key().key().fingerprint()
     ));
     lines.push(format!(

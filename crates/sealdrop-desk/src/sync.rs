@@ -1,5 +1,6 @@
 //! `sync`: fetch, check, keep, cosign. docs/protocol.md, "Cosignature": each check there is a step here.
 
+use sealdrop_client::show;
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, Result, bail};
@@ -127,7 +128,7 @@ impl Sync<'_> {
                     self.remarks.push(format!(
                         "renewed the roster: {} is good until {}",
                         renewed.epoch(),
-                        text::time(renewed.expires())
+                        show::time(renewed.expires())
                     ));
                     return Ok(renewed);
                 }
@@ -137,7 +138,7 @@ impl Sync<'_> {
             }
         }
         if current.has_expired {
-            self.remarks.push(format!("roster {} expired on {}: reporters cannot use it; publish a new one on the machine with the box key", roster.epoch(), text::time(roster.expires())));
+            self.remarks.push(format!("roster {} expired on {}: reporters cannot use it; publish a new one on the machine with the box key", roster.epoch(), show::time(roster.expires())));
         } else if roster.is_due(self.now) {
             self.remarks.push(format!(
                 "roster {} expires {}: sync or publish on the machine with the box key",

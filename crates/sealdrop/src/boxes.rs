@@ -1,5 +1,6 @@
 //! `sealdrop box`: who receives what is sent to a box.
 
+use sealdrop_client::show;
 use sealdrop_core::encoding;
 use sealdrop_core::roster::{Member, Roster};
 
@@ -8,7 +9,7 @@ use crate::failure::Failure;
 use crate::fields;
 use crate::files::NewFile;
 use crate::network;
-use crate::output::{Output, Style, bytes, shown_lines};
+use crate::output::{Output, Style, shown_lines};
 use crate::review;
 use crate::seal::read_box;
 
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &BoxArgs, global: &Global, output: &Output) -> Result<()
     let mut text = review::describe_box(&address, &the_box, &|text| output.out(Style::Dim, text));
     text.push_str(&format!(
         "  takes drops of up to {}\n",
-        bytes(roster.max_drop())
+        show::bytes(roster.max_drop())
     ));
     match &changes {
         None => {}

@@ -14,12 +14,12 @@ use sealdrop_core::note::Note;
 use sealdrop_core::roster::{Roster, RosterError};
 
 use crate::cli::{CheckArgs, Global};
-use crate::date;
 use crate::failure::Failure;
 use crate::fields;
 use crate::files::{self, NewFile};
 use crate::network;
 use crate::output::{Output, Style};
+use sealdrop_client::show;
 
 /// What a reporter kept: the promise, or the proof that came of it. Nothing of it is verified.
 pub(crate) struct Kept {
@@ -227,7 +227,7 @@ fn text(found: &Found, written: Option<&str>, output: &Output) -> String {
         text.push_str(&format!(
             "  {} on {}\n",
             cosigner.device,
-            date::minute(cosigner.time)
+            show::minute(cosigner.time)
         ));
     }
     text.push_str(&format!(
@@ -273,7 +273,7 @@ fn not_found(
             .hint("the proof is the evidence: keep it, and tell the project by another way than this server"));
     };
     let length = roster.window_length();
-    let due = date::minute(promise.leaf().window.end(length));
+    let due = show::minute(promise.leaf().window.end(length));
     if promise.is_overdue(length, system::now()) {
         return Err(Failure::refused(format!("BROKEN PROMISE: the server promised to log this drop by {due}, and its log does not hold it"))
             .hint(format!(

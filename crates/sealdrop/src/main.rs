@@ -15,7 +15,6 @@ mod attachment;
 mod boxes;
 mod check;
 mod cli;
-mod date;
 mod failure;
 mod files;
 mod form;

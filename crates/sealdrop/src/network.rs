@@ -7,10 +7,10 @@ use sealdrop_core::note::Note;
 use sealdrop_core::roster::{Roster, RosterError, Seen};
 
 use crate::cli::Global;
-use crate::date;
 use crate::failure::Failure;
 use crate::files;
 use crate::interrupt::Interrupt;
+use sealdrop_client::show;
 
 /// Reads a drop address; a failure names the check that failed.
 pub(crate) fn address(text: &str) -> Result<Address, Failure> {
@@ -100,11 +100,11 @@ fn roster_failure(
     let roster = Roster::verify_ignoring_expiry(note, &address.box_key).ok();
     let dates = roster.as_ref().map(|roster| {
         (
-            date::minute(roster.issued()),
-            date::minute(roster.expires()),
+            show::minute(roster.issued()),
+            show::minute(roster.expires()),
         )
     });
-    let clock = date::minute(system::now());
+    let clock = show::minute(system::now());
     match (error, dates) {
         (RosterError::NotSigned, _) => {
             let expected = address.box_key.fingerprint();

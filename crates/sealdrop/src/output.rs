@@ -1,5 +1,6 @@
 //! What the program says: results on standard output, everything else on standard error; with `--json` one object on standard output.
 
+use sealdrop_client::show;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::{Map, Value};
@@ -102,45 +103,11 @@ fn set(colour: bool, style: Style, text: &str) -> String {
     }
 }
 
-/// Text that someone else wrote, on one line: control characters become visible escapes, so that it cannot move the cursor or
-/// turn what was said before.
-pub(crate) fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            if is_safe(c) {
-                vec![c]
-            } else {
-                c.escape_unicode().collect()
-            }
-        })
-        .collect()
-}
-
-/// The same for text of several lines, each behind `indent`.
+/// Text that someone else wrote, of several lines, each behind `indent`.
 pub(crate) fn shown_lines(text: &str, indent: &str) -> String {
     text.lines()
-        .map(|line| format!("{indent}{}\n", shown(&line.replace('\t', "    "))))
+        .map(|line| format!("{indent}{}\n", show::line(&line.replace('\t', "    "))))
         .collect()
-}
-
-fn is_safe(c: char) -> bool {
-    // Besides control characters, those that reorder text or have no width: they can make a line read as another.
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-}
-
-/// `1 byte`, `67,195 bytes`.
-pub(crate) fn bytes(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    let unit = if n == 1 { "byte" } else { "bytes" };
-    format!("{grouped} {unit}")
 }
 
 /// The fields of a JSON result.
@@ -154,28 +121,4 @@ macro_rules! fields {
         $(fields.insert($name.into(), ::serde_json::json!($value));)+
         fields
     }};
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terminal_escapes_are_shown_as_text() {
-        assert_eq!(
-            shown("a\x1b[31mb\u{202e}c\n"),
-            "a\\u{1b}[31mb\\u{202e}c\\u{a}"
-        );
-        assert_eq!(shown("Grüße, 世界"), "Grüße, 世界");
-    }
-
-    #[test]
-    fn bytes_are_grouped() {
-        assert_eq!(
-            [0, 1, 999, 1_000, 67_195, 1_073_741_824].map(bytes)[4],
-            "67,195 bytes"
-        );
-        assert_eq!(bytes(1), "1 byte");
-        assert_eq!(bytes(1_000), "1,000 bytes");
-    }
 }

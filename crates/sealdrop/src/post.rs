@@ -1,5 +1,6 @@
 //! `sealdrop post`: sends a drop that was sealed before.
 
+use sealdrop_client::show;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::fields;
 use crate::files::{self, NewFile};
 use crate::interrupt::{self, Interrupt};
 use crate::network;
-use crate::output::{Output, Style, bytes};
+use crate::output::{Output, Style};
 use crate::progress::Progress;
 use crate::receipt;
 use crate::seal::{IntoFailure as _, read_box};
@@ -102,8 +103,8 @@ fn roster_of(
     if size > current.roster().max_drop() {
         return Err(Failure::refused(format!(
             "{file} is {} long, more than this box takes ({})",
-            bytes(size),
-            bytes(current.roster().max_drop())
+            show::bytes(size),
+            show::bytes(current.roster().max_drop())
         ))
         .hint("seal it again with fewer or smaller attachments"));
     }

@@ -5,9 +5,9 @@ use sealdrop_core::address::Address;
 use sealdrop_core::log::promise::{Promise, PromiseError};
 use sealdrop_core::log::saved::SavedReceipt;
 
-use crate::date;
 use crate::failure::Failure;
 use crate::output::{Output, Style};
+use sealdrop_client::show;
 
 /// Believes a promise: signed by the roster's log key, for the bytes sent, for now. docs/protocol.md, "Promise".
 pub(crate) fn verify_promise(sent: &Sent, the_box: &VerifiedBox) -> Result<Promise, Failure> {
@@ -24,7 +24,7 @@ pub(crate) fn verify_promise(sent: &Sent, the_box: &VerifiedBox) -> Result<Promi
             PromiseError::BackDated => failure.hint(format!(
                 "if this drop was posted before, check it with the receipt of then; otherwise set this machine's clock (it says {}), \
                  or tell the project that its server back-dates",
-                date::minute(system::now())
+                show::minute(system::now())
             )),
             _ => failure.hint("do not count on it: tell the project, by another way than this server, what it answered"),
         }
@@ -56,5 +56,5 @@ pub(crate) fn phrase_text(words: &str, output: &Output) -> String {
 
 /// What a window is to people.
 pub(crate) fn due(promise: &Promise, window_length: u64) -> String {
-    date::minute(promise.leaf().window.end(window_length))
+    show::minute(promise.leaf().window.end(window_length))
 }

@@ -5,9 +5,9 @@ use sealdrop_core::address::Address;
 use sealdrop_core::roster::Roster;
 
 use crate::attachment::Attachment;
-use crate::date;
 use crate::form::Form;
-use crate::output::{Output, Style, bytes, shown, shown_lines};
+use crate::output::{Output, Style, shown_lines};
+use sealdrop_client::show;
 
 pub(crate) fn show(
     form: &Form,
@@ -36,11 +36,11 @@ pub(crate) fn show(
             Some(part) if part.contains('\n') => {
                 text.push_str(&format!("  {name}:\n{}", shown_lines(part, "    ")))
             }
-            Some(part) => text.push_str(&format!("  {name}: {}\n", shown(part))),
+            Some(part) => text.push_str(&format!("  {name}: {}\n", show::line(part))),
         }
     }
     match form.credited() {
-        Some(name) => text.push_str(&format!("  credit: {}\n", shown(name))),
+        Some(name) => text.push_str(&format!("  credit: {}\n", show::line(name))),
         None => text.push_str("  credit: none, you stay unnamed\n"),
     }
     if !attachments.is_empty() {
@@ -54,8 +54,8 @@ pub(crate) fn show(
         };
         text.push_str(&format!(
             "  {} ({}{stripped})\n",
-            shown(&attachment.name),
-            bytes(attachment.size)
+            show::line(&attachment.name),
+            show::bytes(attachment.size)
         ));
         for finding in &attachment.findings {
             text.push_str(&format!(
@@ -70,7 +70,7 @@ pub(crate) fn show(
     {
         text.push_str("  What files hold besides their content may say who you are. --strip removes it from JPEG and PNG images.\n");
     }
-    text.push_str(&format!("\nThe drop will be {} long, as many others are; nobody but the members above can open it.\n", bytes(size)));
+    text.push_str(&format!("\nThe drop will be {} long, as many others are; nobody but the members above can open it.\n", show::bytes(size)));
     output.note(&text);
 }
 
@@ -86,8 +86,8 @@ pub(crate) fn describe_box(
         address.origin,
         address.box_key.fingerprint(),
         roster.epoch(),
-        date::day(roster.issued()),
-        date::day(roster.expires()),
+        show::day(roster.issued()),
+        show::day(roster.expires()),
     );
     if system::now().0 > roster.issued().0 + 45 * 86_400 {
         text.push_str("  This roster is more than 45 days old: someone who left since then may still be on it.\n");

@@ -1,5 +1,6 @@
 //! `sealdrop seal`, and what it shares with `submit`: from a form and attachments to something that gives the bytes of a drop.
 
+use sealdrop_client::show;
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
@@ -19,7 +20,7 @@ use crate::files::{self, NewFile};
 use crate::form::Form;
 use crate::interrupt::{self, Interrupt};
 use crate::network;
-use crate::output::{Output, bytes};
+use crate::output::Output;
 use crate::progress::Progress;
 use crate::prompt;
 use crate::receipt;
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
         review::members_count(the_box.roster()),
         address.box_key.fingerprint(),
         args.output.display(),
-        bytes(draft.size()),
+        show::bytes(draft.size()),
         receipt::phrase_text(&phrase, output),
         args.output.display(),
     );
@@ -160,8 +161,8 @@ impl Draft {
                 let total: u64 = self.attachments.iter().map(|a| a.size).sum();
                 Failure::refused(format!(
                     "the attachments ({}) are more than this box takes ({})",
-                    bytes(total),
-                    bytes(roster.max_drop())
+                    show::bytes(total),
+                    show::bytes(roster.max_drop())
                 ))
                 .hint("leave some out, or pack them tighter; nothing was sealed or sent")
             }

@@ -13,14 +13,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::check::{Kept, Verified};
 use crate::cli::VerifyArgs;
-use crate::date;
 use crate::failure::Failure;
 use crate::fields;
 use crate::files;
 use crate::network;
-use crate::output::{Output, Style, bytes, shown};
+use crate::output::{Output, Style};
 use crate::post::FileSource;
 use sealdrop_client::Source as _;
+use sealdrop_client::show;
 
 pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
     let kept = Kept::read(&args.file)?;
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
         };
         text.push_str(&format!(
             "It is the report “{}” with {}, addressed to every member: {}.\n",
-            shown(title),
+            show::line(title),
             attachments,
             names.join(", ")
         ));
@@ -82,8 +82,8 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
 fn state_text(leaf: &Leaf, roster: &Roster, proven: Option<&Proven>, output: &Output) -> String {
     let length = roster.window_length();
     let (start, end) = (
-        date::minute(leaf.window.start(length)),
-        date::minute(leaf.window.end(length)),
+        show::minute(leaf.window.start(length)),
+        show::minute(leaf.window.end(length)),
     );
     let mut text = match proven.map(Proven::logged) {
         None => format!(
@@ -110,16 +110,16 @@ fn state_text(leaf: &Leaf, roster: &Roster, proven: Option<&Proven>, output: &Ou
         text.push_str(&format!(
             "  {} on {}\n",
             cosigner.device,
-            date::minute(cosigner.time)
+            show::minute(cosigner.time)
         ));
     }
     text.push_str(&format!(
         "Left between {start} and {end}; {}, SHA-256 {}.\nRoster {}, issued {}, expires {}.\n",
-        bytes(leaf.size),
+        show::bytes(leaf.size),
         encoding::hex(&leaf.digest),
         roster.epoch(),
-        date::day(roster.issued()),
-        date::day(roster.expires())
+        show::day(roster.issued()),
+        show::day(roster.expires())
     ));
     text
 }

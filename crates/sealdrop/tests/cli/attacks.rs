@@ -339,6 +339,6 @@ fn terminal_escapes_of_a_server_are_never_shown_raw() {
     server.publish(|draft| draft.policy = sha256("Policy \u{1b}[2J\u{202e}gone\n".as_bytes()));
     server.state().policy = "Policy \u{1b}[2J\u{202e}gone\n".into();
     let run = Place::new().run(&["box", &server.address.to_string(), "--policy"]);
-    run.succeeded(&["Policy \\u{1b}[2J\\u{202e}gone"]);
+    run.succeeded(&["Policy \\x1b[2J\\u{202e}gone"]);
     assert!(!run.out.contains('\u{1b}'));
 }

@@ -208,7 +208,7 @@ fn the_review_shows_who_receives_it() {
         "roster 3, issued ",
         ", expires ",
         "credit: none",
-        "T\\u{1b}[31m",
+        "T\\x1b[31m",
         "The drop will be 68,752 bytes long",
     ] {
         assert!(run.err.contains(piece), "{piece:?} in {:?}", run.err);
