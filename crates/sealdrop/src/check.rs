@@ -1,6 +1,6 @@
 //! `sealdrop check`: what became of a drop.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sealdrop_client::{Client, Found, LookupError, system};
 use sealdrop_core::address::Address;
@@ -157,21 +157,41 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
         roster,
         leaf,
         promise,
-        ..
+        proven,
     } = kept.verify(&address, &args.receipt)?;
-    let known: Vec<Note> = kept
-        .proof
+    let beside = older_proof(&files::proof_path(&args.receipt), &leaf, &roster);
+    let given = kept.proof.clone().zip(proven);
+    let given = given.map(|(receipt, proven)| Found { receipt, proven });
+    // What was proved before, the server can no longer take back: its log must still hold these checkpoints.
+    let older: Vec<&Found> = given.iter().chain(&beside).collect();
+    let known: Vec<Note> = older
         .iter()
-        .map(|proof| proof.checkpoint().clone())
+        .map(|found| found.receipt.checkpoint().clone())
         .collect();
     let mut file = args.output.as_deref().map(NewFile::create).transpose()?;
     let client = network::client(&address.origin, network::options(global)?, None)?;
-    let found = client
-        .look_up(&leaf, &roster, &known)
-        .map_err(|error| unbelievable(error, &client, &address, &roster))?;
+    let found = client.look_up(&leaf, &roster, &known).map_err(|error| {
+        let failure = unbelievable(error, &client, &address, &roster);
+        match &beside {
+            Some(_) => failure.also(format!(
+                "{} is from before, and is left as it is: keep it",
+                files::proof_path(&args.receipt).display()
+            )),
+            None => failure,
+        }
+    })?;
     let Some(found) = found else {
         return not_found(&kept, promise.as_ref(), &roster, args, output);
     };
+    let best = older.into_iter().chain([&found]).reduce(|best, other| {
+        if members(other) > members(best) {
+            other
+        } else {
+            best
+        }
+    });
+    let found = best.unwrap_or(&found);
+    let mut is_kept = false;
     let written = match &mut file {
         Some(new) => {
             new.write(found.receipt.to_string().as_bytes())?;
@@ -179,35 +199,51 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
         }
         // A proof given in place of a receipt is the one that the reader has already.
         None if kept.promise.is_none() => None,
-        None => Some(write_beside(&args.receipt, &found.receipt)?),
+        None => {
+            is_kept = beside
+                .as_ref()
+                .is_some_and(|beside| members(beside) >= members(found));
+            let path = files::proof_path(&args.receipt);
+            if !is_kept {
+                write_beside(&path, &found.receipt, beside.is_some())?;
+            }
+            Some(path)
+        }
     };
     let written = written.map(|path| path.display().to_string());
     output.result(
-        &text(&found, written.as_deref(), output),
-        fields(&found, written.as_deref()),
+        &text(found, written.as_deref(), is_kept, output),
+        fields(found, written.as_deref()),
     );
     Ok(())
 }
 
-/// Writes the proof beside the receipt, in the place of an older one of the same drop.
-fn write_beside(receipt: &Path, proof: &Receipt) -> Result<PathBuf, Failure> {
-    let path = files::proof_path(receipt);
-    let is_ours = || {
-        let older = Receipt::parse(&files::read(&path, MAX_PROOF_FILE).ok()?).ok()?;
-        Some(older.leaf() == proof.leaf())
-    };
-    if path.exists() && is_ours() != Some(true) {
+/// The proof of an earlier check, if one is there and proves the same leaf in the same log.
+fn older_proof(path: &Path, leaf: &Leaf, roster: &Roster) -> Option<Found> {
+    let receipt = Receipt::parse(&files::read(path, MAX_PROOF_FILE).ok()?).ok()?;
+    let proven = receipt.verify(roster.box_key()).ok()?;
+    let is_ours = proven.leaf() == leaf && proven.roster().log_key() == roster.log_key();
+    is_ours.then_some(Found { receipt, proven })
+}
+
+/// How many members a proof shows to have collected the drop.
+fn members(found: &Found) -> usize {
+    found.proven.logged().members().len()
+}
+
+/// Writes the proof beside the receipt, in the place of an older one of the same drop alone.
+fn write_beside(path: &Path, proof: &Receipt, has_older: bool) -> Result<(), Failure> {
+    if path.exists() && !has_older {
         return Err(Failure::usage(format!(
             "{} is not a proof of this drop, and is not overwritten",
             path.display()
         ))
         .hint("move it away, or say with -o where the proof goes"));
     }
-    files::replace(&path, proof.to_string().as_bytes())?;
-    Ok(path)
+    files::replace(path, proof.to_string().as_bytes())
 }
 
-fn text(found: &Found, written: Option<&str>, output: &Output) -> String {
+fn text(found: &Found, written: Option<&str>, is_kept: bool, output: &Output) -> String {
     let logged = found.proven.logged();
     let mut text = match logged.state() {
         State::Collected => {
@@ -236,7 +272,12 @@ fn text(found: &Found, written: Option<&str>, output: &Output) -> String {
         logged.checkpoint().size
     ));
     if let Some(path) = written {
-        text.push_str(&format!("Proof: {path}\n"));
+        let kept = if is_kept {
+            " (kept as it was: the server shows none with more members)"
+        } else {
+            ""
+        };
+        text.push_str(&format!("Proof: {path}{kept}\n"));
     }
     text
 }

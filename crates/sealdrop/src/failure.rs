@@ -40,6 +40,16 @@ impl Failure {
         self
     }
 
+    /// One more thing to do.
+    pub(crate) fn also(mut self, hint: impl Into<String>) -> Self {
+        let hint = hint.into();
+        self.hint = Some(match self.hint.take() {
+            Some(first) => format!("{first}\n{hint}"),
+            None => hint,
+        });
+        self
+    }
+
     pub(crate) fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), value.into());
         self

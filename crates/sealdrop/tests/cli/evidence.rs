@@ -266,3 +266,69 @@ fn a_server_that_is_down_is_not_a_broken_promise() {
     run.refused(1, &["the server is full or busy"]);
     assert!(!run.err.contains("BROKEN"));
 }
+
+#[test]
+fn server_hides_the_cosignatures_that_a_proof_holds() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    server.state().close_window();
+    server.state().cosign(&["ada"]);
+    let check = |args: &[&str]| place.run(&[&["check", "--receipt", "r.json"], args].concat());
+    check(&[]).succeeded(&["Collected by ada.", "Proof: r.json.tlog-proof"]);
+    let collected = place.read("r.json.tlog-proof");
+
+    server.state().cosigned.clear();
+    server.state().close_window();
+    check(&[]).succeeded(&[
+        "Collected by ada.",
+        "Proof: r.json.tlog-proof (kept as it was: the server shows none with more members)",
+    ]);
+    assert_eq!(place.read("r.json.tlog-proof"), collected);
+    assert_eq!(check(&["--json"]).json()["state"], "collected");
+    // What is written elsewhere is the better one too.
+    check(&["-o", "p"]).succeeded(&["Collected by ada.", "Proof: p"]);
+    assert_eq!(place.read("p"), collected);
+
+    // One member in the place of another takes nothing away; more members do replace it.
+    server.state().cosign(&["ben"]);
+    check(&[]).succeeded(&["Collected by ada."]);
+    assert_eq!(place.read("r.json.tlog-proof"), collected);
+    server.state().cosign(&["ada", "ben"]);
+    check(&[]).succeeded(&["Collected by ada, ben."]);
+    assert_ne!(place.read("r.json.tlog-proof"), collected);
+}
+
+#[test]
+fn server_forks_the_log_after_a_proof_was_written() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    server.state().close_window();
+    let check = |args: &[&str]| place.run(&[&["check", "--receipt", "r.json"], args].concat());
+    check(&[]).succeeded(&["Logged"]);
+    let proof = place.read("r.json.tlog-proof");
+
+    // The drop is in the other history as well.
+    let mut state = server.state();
+    state.leaves[1].digest = [0xee; 32];
+    drop(state);
+    for args in [&[][..], &["-o", "p"]] {
+        check(args).refused(1, &["THE LOG HAS TWO HISTORIES", "r.json.tlog-proof"]);
+    }
+    assert_eq!(place.read("r.json.tlog-proof"), proof);
+    assert!(!place.files().contains(&"p".to_owned()));
+}
+
+#[test]
+fn a_damaged_proof_is_not_replaced() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    server.state().close_window();
+    server.state().cosign(&["ada"]);
+    let check = || place.run(&["check", "--receipt", "r.json"]);
+    check().succeeded(&["Collected by ada."]);
+    let proof = String::from_utf8(place.read("r.json.tlog-proof")).unwrap();
+    let damaged = proof.replace("\n16\n", "\n17\n");
+    place.write("r.json.tlog-proof", &damaged);
+    check().refused(2, &["r.json.tlog-proof is not a proof of this drop"]);
+    assert_eq!(place.read("r.json.tlog-proof"), damaged.into_bytes());
+}
