@@ -95,7 +95,7 @@ impl Client {
             .filter(|(checkpoint, _)| (index as u64) < checkpoint.size);
         let mut best: Option<(usize, &Checkpoint, &Note)> = None;
         for (checkpoint, note) in covering {
-            let members = cosigners(note, roster)?;
+            let members = cosigners(note, roster, leaf)?;
             if best.as_ref().is_none_or(|(most, ..)| members > *most) {
                 best = Some((members, checkpoint, *note));
             }
@@ -122,11 +122,13 @@ fn contradicting<'a>(leaves: &[Hash], checkpoints: &[(Checkpoint, &'a Note)]) ->
     None
 }
 
-/// How many members' devices cosigned.
-fn cosigners(note: &Note, roster: &Roster) -> Result<usize, ReceiptError> {
+/// How many members' devices cosigned before the leaf's window expired: as [`Receipt::verify`] counts.
+fn cosigners(note: &Note, roster: &Roster, leaf: &Leaf) -> Result<usize, ReceiptError> {
     let mut members = BTreeSet::new();
+    let (length, retention) = (roster.window_length(), roster.retention());
     for device in roster.devices() {
         match cosignature::verify(note, &device.witness) {
+            Ok(time) if leaf.window.is_expired(length, retention, time) => {}
             Ok(_) => drop(members.insert(device.member())),
             Err(NoteError::Unsigned) => {}
             Err(_) => return Err(ReceiptError::Cosignature),

@@ -251,12 +251,23 @@ impl Receipt {
 
     /// Verifies all of it, given only the box key of the address. A roster may be past its time, as a proof outlives it: show its dates.
     ///
+    /// A cosignature that was made when the leaf's window had expired is left out: the body may be missing by then, so it is no evidence
+    /// that a member holds the drop.
+    ///
     /// # Errors
     /// As [`ReceiptError`] says.
     pub fn verify(&self, box_key: &BoxKey) -> Result<Proven, ReceiptError> {
         let roster = Roster::verify_ignoring_expiry(&self.roster, box_key)?;
         let witnesses = roster.devices().iter().map(|d| (d.member(), &d.witness));
-        let logged = self.verify_logged(roster.log_key(), witnesses)?;
+        let mut logged = self.verify_logged(roster.log_key(), witnesses)?;
+        let (length, retention, window) = (
+            roster.window_length(),
+            roster.retention(),
+            self.leaf.window,
+        );
+        logged
+            .cosigners
+            .retain(|cosigner| !window.is_expired(length, retention, cosigner.time));
         Ok(Proven {
             leaf: self.leaf,
             roster,
@@ -265,7 +276,7 @@ impl Receipt {
     }
 
     /// Verifies the log's part, given the log key and `(member, witness)` for each device of a roster that was verified.
-    /// [`Receipt::verify`] does both.
+    /// [`Receipt::verify`] does both, and leaves out the cosignatures that came too late.
     ///
     /// # Errors
     /// As [`ReceiptError`] says.

@@ -64,14 +64,19 @@ fn checkpoint(size: usize) -> Checkpoint {
 
 /// The checkpoint of all 32 entries, cosigned by these devices.
 fn cosigned(devices: &[&str]) -> Note {
+    let devices: Vec<_> = devices.iter().map(|device| (*device, NOW)).collect();
+    cosigned_at(&devices)
+}
+
+fn cosigned_at(devices: &[(&str, Time)]) -> Note {
     let checkpoint = checkpoint(32);
     let mut note = checkpoint.sign(&world::log_secret());
-    for device in devices {
+    for (device, time) in devices {
         note.push(cosignature::cosign(
             &checkpoint,
             device,
             &world::witness(device),
-            NOW,
+            *time,
         ));
     }
     note
@@ -712,6 +717,7 @@ fn receipt() {
     let all = hashes();
     let index = 20;
     let leaf = entries()[index];
+    let expiry = leaf.window.end(world::WINDOW).0 + world::roster().retention();
     let proof = tree::inclusion_proof(20, 32, tree::nodes_of(&all)).unwrap();
     let roster = world::roster().note().clone();
     let make = |leaf: Leaf, roster: &Note, index: u64, proof: &[Hash], checkpoint: Note| {
@@ -776,6 +782,16 @@ fn receipt() {
         .with("state", "logged")
         .with("members", "nobody")
         .body(with_checkpoint(cosigned(&["mallory/desk"]))),
+        broken(
+            "cosigned-after-expiry",
+            SUCCESS,
+            "alice cosigned in the last second before the window expired, bob when it had",
+        )
+        .with("members", "alice")
+        .body(with_checkpoint(cosigned_at(&[
+            ("alice/desk", Time(expiry - 1)),
+            ("bob/laptop", Time(expiry)),
+        ]))),
         broken("another-box", "roster", "verified for another box")
             .with("box", other_box.to_public()),
         broken(
