@@ -29,7 +29,7 @@ pub trait Source {
     fn size(&self) -> u64;
 
     /// The bytes from the first on. The same each time: a drop whose bytes change is two ciphertexts under one nonce, so
-    /// [`Client::send`] checks, block by block, before it sends anything again.
+    /// [`Client::send_again`] checks, block by block, before it sends anything again.
     ///
     /// # Errors
     /// When the bytes cannot be read.
@@ -90,6 +90,11 @@ pub enum OnFailure {
     Keep,
 }
 
+/// What a source gave so far, as a hash of each block: what holds its bytes to be the same the next time. Whoever sends one drop in more than
+/// one try, and makes its bytes anew for each, keeps one of these for all of them.
+#[derive(Debug, Default)]
+pub struct Blocks(Vec<[u8; 32]>);
+
 /// Why a drop was not left with the server.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -99,15 +104,15 @@ pub struct SendError {
     pub error: ClientError,
     /// The partial upload that can be resumed, if any.
     pub resume: Option<UploadId>,
+    /// The server said that it took the drop, and what came with that is no promise: it may hold the drop.
+    pub taken: bool,
 }
 
 impl Client {
-    /// Leaves a drop with the server. Up to 8 MiB go in one request, more by resumable upload; broken connections are tried again.
-    ///
-    /// `resume` takes up an upload that was kept. Verify the promise against the roster before believing it.
+    /// [`Client::send_again`] for a source whose bytes were never sent, or are on disk and stay the same.
     ///
     /// # Errors
-    /// [`SendError`]: the failure, and what can be resumed if `on_failure` is [`OnFailure::Keep`].
+    /// [`SendError`], as there.
     pub fn send(
         &self,
         source: &mut dyn Source,
@@ -115,11 +120,31 @@ impl Client {
         on_failure: OnFailure,
         events: &mut dyn FnMut(Event<'_>),
     ) -> Result<Sent, SendError> {
+        self.send_again(source, &mut Blocks::default(), resume, on_failure, events)
+    }
+
+    /// Leaves a drop with the server. Up to 8 MiB go in one request, more by resumable upload; broken connections are tried again.
+    ///
+    /// `blocks` is what former tries read: if the source gives other bytes now, none of them are sent.
+    ///
+    /// `resume` takes up an upload that was kept. Verify the promise against the roster before believing it.
+    ///
+    /// # Errors
+    /// [`SendError`]: the failure, and what can be resumed if `on_failure` is [`OnFailure::Keep`].
+    pub fn send_again(
+        &self,
+        source: &mut dyn Source,
+        blocks: &mut Blocks,
+        resume: Option<UploadId>,
+        on_failure: OnFailure,
+        events: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Sent, SendError> {
         let mut sending = Sending {
             client: self,
             size: source.size(),
-            blocks: Vec::new(),
+            blocks: &mut blocks.0,
             upload: resume,
+            taken: false,
         };
         let result = if sending.size <= MAX_SINGLE && sending.upload.is_none() {
             sending.in_one(source, events)
@@ -134,7 +159,11 @@ impl Client {
                 // Best effort: the server forgets it by itself at the end of the next window.
                 self.forget(&id);
             }
-            SendError { error, resume }
+            SendError {
+                error,
+                resume,
+                taken: sending.taken,
+            }
         })
     }
 
@@ -173,8 +202,10 @@ struct Sending<'a> {
     client: &'a Client,
     size: u64,
     /// SHA-256 of each block that was read so far, to compare when it is read again.
-    blocks: Vec<[u8; 32]>,
+    blocks: &'a mut Vec<[u8; 32]>,
     upload: Option<UploadId>,
+    /// Whether the server has answered that it took the drop.
+    taken: bool,
 }
 
 impl Sending<'_> {
@@ -185,7 +216,7 @@ impl Sending<'_> {
     ) -> Result<Sent, ClientError> {
         let size = self.size;
         self.retrying(events, |this, events, _| {
-            let mut stream = Stream::open(source, size, &mut this.blocks)?;
+            let mut stream = Stream::open(source, size, this.blocks)?;
             let mut body = Reporting {
                 stream: &mut stream,
                 events,
@@ -221,7 +252,7 @@ impl Sending<'_> {
                 }
             };
             let id = this.upload.clone().expect("it was found or made just now");
-            let mut stream = Stream::open(source, size, &mut this.blocks)?;
+            let mut stream = Stream::open(source, size, this.blocks)?;
             stream.skip_to(offset)?;
             events(Event::Sent(offset));
             *progress = (*progress).max(offset);
@@ -332,10 +363,15 @@ impl Sending<'_> {
     }
 
     /// The answer to a complete drop: 201 and the promise.
-    fn accepted(&self, response: Response<Body>, digest: [u8; 32]) -> Result<Sent, ClientError> {
+    fn accepted(
+        &mut self,
+        response: Response<Body>,
+        digest: [u8; 32],
+    ) -> Result<Sent, ClientError> {
         if response.status() != 201 {
             return Err(ClientError::Malformed("no promise"));
         }
+        self.taken = true;
         let bytes = self.client.http.read(response, MAX_NOTE)?;
         let promise = Note::parse(&bytes).map_err(|_| ClientError::Malformed("no promise"))?;
         Ok(Sent {

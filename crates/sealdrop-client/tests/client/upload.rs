@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sealdrop_client::{Client, ClientError, Event, OnFailure, Options, UploadId};
+use sealdrop_client::{Blocks, Client, ClientError, Event, OnFailure, Options, UploadId};
 use sealdrop_core::encoding::sha256;
 use sealdrop_core::log::promise::Promise;
 
@@ -295,4 +295,48 @@ fn a_busy_server_is_asked_again_and_then_left_alone() {
         .unwrap_err();
     assert_eq!(failed.error.status(), Some(503));
     assert_eq!((pauses, server.requests().len()), (3, 4));
+}
+
+#[test]
+fn an_attachment_that_changes_between_two_tries_is_never_sent_under_one_nonce() {
+    for size in [100_000, BIG] {
+        let server = LyingServer::start();
+        server.lie(|request, _| {
+            (request.method == "PATCH" || request.path == "/v1/drops").then(|| Answer::new(503))
+        });
+        let mut source = Bytes::new(size);
+        let mut blocks = Blocks::default();
+        let mut send = |source: &mut Bytes| {
+            client(&server)
+                .send_again(source, &mut blocks, None, OnFailure::Forget, &mut |_| {})
+                .unwrap_err()
+                .error
+        };
+        assert_eq!(send(&mut source).status(), Some(503));
+        let sent = |server: &LyingServer| {
+            let bodies = |r: &&crate::support::Request| !r.body.is_empty();
+            server.state().requests.iter().filter(bodies).count()
+        };
+        let before = sent(&server);
+        source.bytes[50_000] ^= 1;
+        assert!(matches!(send(&mut source), ClientError::Local(_)));
+        assert_eq!(sent(&server), before, "not a byte of it was sent");
+    }
+}
+
+#[test]
+fn a_drop_that_was_taken_without_a_promise_is_told_from_one_that_was_not_taken() {
+    for status in [200, 201, 503] {
+        let server = LyingServer::start();
+        server.lie(move |_, _| {
+            Some(Answer {
+                status,
+                ..Answer::bytes("Thank you!")
+            })
+        });
+        let failed = client(&server)
+            .send(&mut Bytes::new(1000), None, OnFailure::Forget, &mut |_| {})
+            .unwrap_err();
+        assert_eq!(failed.taken, status == 201);
+    }
 }
