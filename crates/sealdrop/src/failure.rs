@@ -50,6 +50,12 @@ impl Failure {
         self
     }
 
+    /// What `--json` shows of the result as well.
+    pub(crate) fn with(mut self, fields: Map<String, Value>) -> Self {
+        self.fields.extend(fields);
+        self
+    }
+
     pub(crate) fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), value.into());
         self

@@ -58,6 +58,13 @@ impl Output {
         let _ = written.and_then(|()| out.flush());
     }
 
+    /// The text of a result that a failure follows. With `--json` the failure holds its fields, for there is one object only.
+    pub(crate) fn before_failure(&self, text: &str) {
+        if !self.json {
+            self.result(text, Map::new());
+        }
+    }
+
     pub(crate) fn failure(&self, failure: &Failure) {
         self.note(&format!(
             "{} {}",

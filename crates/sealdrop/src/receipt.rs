@@ -1,6 +1,6 @@
 //! The promise that comes back, and what is kept of it.
 
-use sealdrop_client::{Sent, VerifiedBox, system};
+use sealdrop_client::{ClientError, Sent, VerifiedBox, system};
 use sealdrop_core::address::Address;
 use sealdrop_core::log::promise::{Promise, PromiseError};
 use sealdrop_core::log::saved::SavedReceipt;
@@ -29,6 +29,14 @@ pub(crate) fn verify_promise(sent: &Sent, the_box: &VerifiedBox) -> Result<Promi
             _ => failure.hint("do not count on it: tell the project, by another way than this server, what it answered"),
         }
     })
+}
+
+/// What it means that the server took the drop, and that nothing came with that which could be a promise.
+pub(crate) fn no_promise(error: &ClientError) -> Failure {
+    Failure::refused(format!(
+        "the server took the drop, but what it answered is no promise for it: {error}"
+    ))
+    .hint("do not count on it: tell the project, by another way than this server")
 }
 
 /// The receipt file of a drop.

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use sealdrop_client::{Client, Event, OnFailure, Sent, VerifiedBox};
+use sealdrop_client::{Blocks, Client, ClientError, Event, OnFailure, Sent, Source, VerifiedBox};
 use sealdrop_core::address::Address;
 use sealdrop_core::encoding;
 use sealdrop_core::log::promise::Promise;
+use serde_json::{Map, Value};
 
 use crate::cli::{Global, SubmitArgs};
 use crate::failure::Failure;
@@ -13,7 +14,7 @@ use crate::fields;
 use crate::files::{self, NewFile};
 use crate::interrupt::Interrupt;
 use crate::network;
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, shown_lines};
 use crate::post::FileSource;
 use crate::progress::Progress;
 use crate::prompt;
@@ -43,26 +44,27 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     let interrupt = Interrupt::catch();
     let client = network::client(&address.origin, options, Some(&interrupt))?;
     let create = |path: Option<&Path>| path.map(NewFile::create).transpose();
-    let mut receipt_file = create(args.receipt.as_deref())?;
+    let receipt_file = create(args.receipt.as_deref())?;
     let mut key_file = create(key_path.as_deref())?;
     let mut saved_file = create(args.save.as_deref())?;
     if let Some(file) = &mut saved_file {
         draft.write(file, &interrupt, output)?;
     }
-    let sent = send(&client, &draft, args, output)?;
-    let promise = receipt::verify_promise(&sent, &the_box)?;
+    let (sent, promised) = match send(&client, &draft, args, output) {
+        Ok(sent) => {
+            let promised = receipt::verify_promise(&sent, &the_box);
+            (Some(sent), promised)
+        }
+        Err(Unsent { failure, taken }) if taken => (None, Err(failure)),
+        Err(unsent) => return Err(unsent.failure),
+    };
 
-    // From here on the drop is with the server: what fails now must not hide the phrase.
+    // From here on the drop is with the server: what fails now, or was a lie, must hide neither the phrase nor the evidence.
     let mut unsaved = Vec::new();
-    if let Some(file) = receipt_file.as_mut() {
-        unsaved.extend(
-            file.write(
-                receipt::saved(&address, &sent, &the_box)
-                    .to_json()
-                    .as_bytes(),
-            )
-            .err(),
-        );
+    let mut receipt_file = receipt_file.filter(|_| sent.is_some());
+    if let (Some(file), Some(sent)) = (receipt_file.as_mut(), &sent) {
+        let saved = receipt::saved(&address, sent, &the_box).to_json();
+        unsaved.extend(file.write(saved.as_bytes()).err());
     }
     if let Some(file) = key_file.as_mut() {
         unsaved.extend(file.write(draft.saved_key().to_json().as_bytes()).err());
@@ -70,19 +72,35 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     for file in [receipt_file, key_file, saved_file].into_iter().flatten() {
         unsaved.extend(file.keep().err());
     }
-    report(
+    let unsaved = unsaved.into_iter().next();
+    let words = draft.phrase.words();
+    let (text, fields) = report(
         args,
         &address,
         &the_box,
-        &sent,
-        &promise,
-        &draft.phrase.words(),
+        sent.as_ref(),
+        promised.as_ref().ok(),
+        &words,
         output,
     );
-    match unsaved.into_iter().next() {
-        None => Ok(()),
-        Some(failure) => Err(failure.hint("the report itself was sent, and must not be sent again; only the file named could not be kept")),
-    }
+    let failure = match (promised, unsaved) {
+        (Ok(_), None) => {
+            output.result(&text, fields);
+            return Ok(());
+        }
+        (Ok(_), Some(failure)) => failure.hint("the report itself was sent, and must not be sent again; only the file named could not be kept"),
+        (Err(failure), None) => failure.also("the phrase above is the one of this report: write it down all the same"),
+        (Err(failure), Some(unsaved)) => failure.also(unsaved.message),
+    };
+    output.before_failure(&text);
+    Err(failure.with(fields))
+}
+
+/// Why there is nothing to show from the server.
+struct Unsent {
+    failure: Failure,
+    /// It may hold the drop all the same.
+    taken: bool,
 }
 
 /// Sends the drop. On a terminal a failure that may pass is asked about, because the report is only in this program.
@@ -91,81 +109,126 @@ fn send(
     draft: &Draft,
     args: &SubmitArgs,
     output: &Output,
+) -> Result<Sent, Unsent> {
+    let mut taken = false;
+    send_until(client, draft, args, output, &mut taken).map_err(|failure| Unsent { failure, taken })
+}
+
+fn send_until(
+    client: &Client,
+    draft: &Draft,
+    args: &SubmitArgs,
+    output: &Output,
+    taken: &mut bool,
 ) -> Result<Sent, Failure> {
     let sealer = draft.sealer()?;
+    // One for all tries: an attachment that changed in between must not be sealed again under the same key and nonce.
+    let mut blocks = Blocks::default();
     loop {
         let result = {
             let progress = Progress::new("sending", draft.size(), output);
             let mut events = |event: Event<'_>| progress.event(&event);
-            match &args.save {
-                Some(path) => client.send(
-                    &mut FileSource::open(path)?,
-                    None,
-                    OnFailure::Forget,
-                    &mut events,
-                ),
-                None => client.send(
-                    &mut draft.source(&sealer),
-                    None,
-                    OnFailure::Forget,
-                    &mut events,
-                ),
-            }
+            let (mut saved, mut sealed);
+            let source: &mut dyn Source = match &args.save {
+                Some(path) => {
+                    saved = FileSource::open(path)?;
+                    &mut saved
+                }
+                None => {
+                    sealed = draft.source(&sealer);
+                    &mut sealed
+                }
+            };
+            client.send_again(source, &mut blocks, None, OnFailure::Forget, &mut events)
         };
         let error = match result {
             Ok(sent) => return Ok(sent),
-            Err(failed) => failed.error,
+            Err(failed) => {
+                *taken |= failed.taken;
+                failed.error
+            }
+        };
+        let into_failure = |error: ClientError| {
+            if *taken {
+                receipt::no_promise(&error)
+            } else {
+                error.into_failure()
+            }
         };
         if args.report.yes || !prompt::is_possible() || !error.is_transient() {
-            return Err(error.into_failure());
+            return Err(into_failure(error));
         }
         output.note(&error.to_string());
         if !prompt::ask_yes_no("Try again?", true)? {
-            return Err(error.into_failure());
+            return Err(into_failure(error));
         }
     }
 }
 
+/// What became of a report that the server took. Without `promise` what it answered is not to be believed, and is the evidence.
 fn report(
     args: &SubmitArgs,
     address: &Address,
     the_box: &VerifiedBox,
-    sent: &Sent,
-    promise: &Promise,
+    sent: Option<&Sent>,
+    promise: Option<&Promise>,
     phrase: &str,
     output: &Output,
-) {
+) -> (String, Map<String, Value>) {
+    let receipt = args.receipt.as_deref().filter(|_| sent.is_some());
     let key = args.receipt.as_deref().map(files::key_path);
-    let mut text = format!(
-        "{} The server promised to log it by {}; {} can open it.\n\n{}",
-        output.out(Style::Green, "Sent."),
-        receipt::due(promise, the_box.roster().window_length()),
-        review::members_count(the_box.roster()),
-        receipt::phrase_text(phrase, output),
-    );
-    if let (Some(path), Some(key)) = (&args.receipt, &key) {
+    let mut text = match promise {
+        Some(promise) => format!(
+            "{} The server promised to log it by {}; {} can open it.\n",
+            output.out(Style::Green, "Sent."),
+            receipt::due(promise, the_box.roster().window_length()),
+            review::members_count(the_box.roster()),
+        ),
+        None => format!(
+            "{} The server says that it took the report, and its promise is not to be believed.\n",
+            output.out(Style::Yellow, "Taken, but not promised."),
+        ),
+    };
+    text.push_str(&format!("\n{}", receipt::phrase_text(phrase, output)));
+    match (receipt, promise, sent) {
+        (Some(path), Some(_), _) => text.push_str(&format!("\nReceipt: {}\n", path.display())),
+        (Some(path), None, _) => text.push_str(&format!(
+            "\nEvidence: {} holds what the server answered; keep it.\n",
+            path.display()
+        )),
+        (None, None, Some(sent)) => text.push_str(&format!(
+            "\nWhat the server answered, which is the evidence; keep it:\n\n{}",
+            shown_lines(&sent.promise.to_string(), "    ")
+        )),
+        _ => {}
+    }
+    if let Some(key) = &key {
         text.push_str(&format!(
-            "\nReceipt: {}\nIts secret part: {} (whoever has it can read this report; keep it apart)\n\nLater:\n  sealdrop check --receipt {}\n",
-            path.display(),
-            key.display(),
+            "Its secret part: {} (whoever has it can read this report; keep it apart)\n",
+            key.display()
+        ));
+    }
+    if let (Some(path), Some(_)) = (receipt, promise) {
+        text.push_str(&format!(
+            "\nLater:\n  sealdrop check --receipt {}\n",
             path.display()
         ));
     }
     let path = |path: &Path| path.display().to_string();
     let fields = fields! {
-        "state": "promised",
+        "state": if promise.is_some() { "promised" } else { "taken" },
         "address": address.to_string(),
         "box": address.box_key.to_string(),
         "epoch": the_box.roster().epoch(),
         "members": the_box.roster().members().iter().map(|member| member.name.as_str()).collect::<Vec<_>>(),
-        "digest": encoding::hex(&sent.digest),
-        "size": sent.size,
-        "window": promise.leaf().window.0,
-        "promise": sent.promise.to_string(),
+        "digest": sent.map(|sent| encoding::hex(&sent.digest)),
+        "size": sent.map(|sent| sent.size),
+        "window": promise.map(|promise| promise.leaf().window.0),
+        "promise": sent.map(|sent| sent.promise.to_string()),
         "phrase": phrase,
-        "receipt": args.receipt.as_deref().map(path),
+        "receipt": receipt.map(path),
         "key": key.as_deref().map(path),
         "saved": args.save.as_deref().map(path),
     };
-    output.result(&text, fields);
+    (text, fields)
 }

@@ -135,6 +135,45 @@ fn server_shows_another_policy() {
     );
 }
 
+/// Submits to a server that takes the drop and does not promise it. It may show the drop to members all the same: phrase, file key and drop
+/// stay, and so does what it signed.
+#[track_caller]
+fn taken_without_promise(server: &LyingServer, answers: bool) -> Run {
+    let address = server.address.to_string();
+    let run = |args: &[&str]| {
+        let place = Place::new();
+        let fixed = ["submit", &address, "--title", "T", "--description", "D"];
+        let files = ["--yes", "--receipt", "r.json", "--save", "r.drop"];
+        let run = place.run(&[&fixed[..], &files, args].concat());
+        (place, run)
+    };
+    let (_, json) = run(&["--json"]);
+    assert_eq!(json.code, Some(1));
+    let json = json.json();
+    assert_eq!(json["state"], "taken");
+    assert!(Phrase::parse(json["phrase"].as_str().unwrap()).is_ok());
+    assert_eq!(json["promise"].is_string(), answers);
+
+    let (place, run) = run(&[]);
+    for piece in [
+        "Taken, but not promised.",
+        "Your phrase, shown this once:",
+        "Its secret part: r.json.key",
+    ] {
+        assert!(run.out.contains(piece), "{piece:?} in {:?}", run.out);
+    }
+    let key = SavedKey::parse(&place.read("r.json.key")).unwrap();
+    assert_ne!(key.file_key.expose(), &[0; 16]);
+    assert!(shape::check(&place.read("r.drop"), place.read("r.drop").len() as u64, 2).is_ok());
+    assert_eq!(place.files().contains(&"r.json".to_owned()), answers);
+    if answers {
+        assert!(run.out.contains("Evidence: r.json"), "{}", run.out);
+        let saved = SavedReceipt::parse(&place.read("r.json")).unwrap();
+        assert!(saved.promise.text().starts_with("sealdrop/promise/v1"));
+    }
+    run
+}
+
 #[test]
 fn server_promises_another_drop() {
     let server = LyingServer::start();
@@ -146,7 +185,7 @@ fn server_promises_another_drop() {
             ..Answer::bytes(promise.to_string())
         })
     });
-    submit(&server).refused(
+    taken_without_promise(&server, true).refused(
         1,
         &["what it answered is no promise for it: the promise is for another drop"],
     );
@@ -168,7 +207,7 @@ fn server_back_dates() {
             ..Answer::bytes(promise.to_string())
         })
     });
-    submit(&server).refused(
+    taken_without_promise(&server, true).refused(
         1,
         &[
             "the promise is for another time than now",
@@ -191,7 +230,7 @@ fn server_promises_with_another_key() {
             ..Answer::bytes(promise.to_string())
         })
     });
-    submit(&server).refused(1, &["the promise is not signed by the log key"]);
+    taken_without_promise(&server, true).refused(1, &["the promise is not signed by the log key"]);
 }
 
 #[test]
@@ -203,7 +242,7 @@ fn server_says_accepted_without_a_promise() {
             ..Answer::bytes("Thank you!")
         })
     });
-    submit(&server).refused(
+    taken_without_promise(&server, false).refused(
         1,
         &["the server's answer is not one of Sealdrop's (no promise)"],
     );
