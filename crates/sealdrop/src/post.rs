@@ -3,6 +3,7 @@
 use sealdrop_client::show;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sealdrop_client::{Client, ClientError, OnFailure, SendError, Source, UploadId, VerifiedBox};
@@ -22,6 +23,9 @@ use crate::progress::Progress;
 use crate::receipt;
 use crate::seal::{IntoFailure as _, read_box};
 
+/// How many epochs without a roster are gone back for the one before.
+const MAX_GAP: usize = 16;
+
 pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(), Failure> {
     let address = network::address(&args.address)?;
     let options = network::options(global)?;
@@ -30,7 +34,7 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     args.receipt.as_deref().map(files::expect_new).transpose()?;
     let client = network::client(&address.origin, options.clone(), None)?;
     let the_box = network::fetch_box(&client, &address)?;
-    let sealed_to = roster_of(&mut source, args, &address, &client, the_box)?;
+    let sealed_to = roster_of(&mut source, args, &address, &client, &the_box)?;
 
     let interrupt = Interrupt::catch();
     let client = network::client(&address.origin, options, Some(&interrupt))?;
@@ -42,7 +46,8 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
         });
         result.map_err(|failed| unsent(failed, args))?
     };
-    let promise = receipt::verify_promise(&sent, &sealed_to)?;
+    let promised = receipt::verify_promise(&sent, &sealed_to);
+    // Whatever it is worth, it is what the server signed: if it is no promise, it is the evidence of that.
     if let Some(file) = receipt_file.as_mut() {
         file.write(
             receipt::saved(&address, &sent, &sealed_to)
@@ -51,12 +56,25 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
         )?;
     }
     receipt_file.map(NewFile::keep).transpose()?;
+    let receipt = args.receipt.as_ref().map(|path| path.display().to_string());
+    let promise = promised.map_err(|failure| {
+        let failure = failure
+            .field("state", "taken")
+            .field("digest", encoding::hex(&sent.digest))
+            .field("promise", sent.promise.to_string())
+            .field("receipt", receipt.clone());
+        match &receipt {
+            Some(path) => failure.also(format!(
+                "{path} holds what the server answered, as evidence: keep it"
+            )),
+            None => failure,
+        }
+    })?;
     let mut text = format!(
         "{} The server promised to log it by {}.\n",
         output.out(Style::Green, "Sent."),
         receipt::due(&promise, sealed_to.roster().window_length())
     );
-    let receipt = args.receipt.as_ref().map(|path| path.display().to_string());
     if let Some(receipt) = &receipt {
         text.push_str(&format!(
             "Receipt: {receipt}\n\nLater:\n  sealdrop check --receipt {receipt}\n"
@@ -90,7 +108,7 @@ fn roster_of(
     args: &PostArgs,
     address: &Address,
     client: &Client,
-    current: VerifiedBox,
+    current: &VerifiedBox,
 ) -> Result<VerifiedBox, Failure> {
     let (head, size) = (source.head()?, source.size);
     let fits =
@@ -108,6 +126,7 @@ fn roster_of(
         ))
         .hint("seal it again with fewer or smaller attachments"));
     }
+    let same_log = |the_box: &VerifiedBox| the_box.roster().log_key() == current.roster().log_key();
     let stale = || {
         Failure::refused(format!(
             "{file} was sealed to another roster than the current one or the one before"
@@ -116,27 +135,65 @@ fn roster_of(
     };
     if let Some(path) = &args.box_file {
         let given = read_box(path)?.verify_ignoring_expiry(&address.box_key)?;
-        let epoch = given.roster().epoch();
-        let is_recent = epoch == current.roster().epoch() || epoch + 1 == current.roster().epoch();
-        return if fits(&given) && is_recent {
+        let (given_epoch, epoch) = (given.roster().epoch(), current.roster().epoch());
+        let is_other = given_epoch == epoch && given.roster().note() != current.roster().note();
+        if given_epoch > epoch || is_other {
+            let relation = if is_other { "another" } else { "an older one" };
+            return Err(Failure::refused(format!(
+                "the server shows roster {epoch}, {relation} than {} holds",
+                path.display()
+            ))
+            .hint("nothing was sent: tell the project, by another way than this server"));
+        }
+        if !fits(&given) {
+            return Err(Failure::usage(format!(
+                "{file} was not sealed to the roster in {}",
+                path.display()
+            ))
+            .hint("give the file that `sealdrop seal --box` was given"));
+        }
+        let between = newest_of(given_epoch + 1..epoch, client, address)?;
+        return if between.is_none() && same_log(&given) {
             Ok(given)
         } else {
             Err(stale())
         };
     }
-    if fits(&current) {
-        return Ok(current);
+    if fits(current) {
+        return Ok(current.clone());
     }
-    let before = current.roster().epoch() - 1;
-    let before = client
-        .fetch_box_at(before)
-        .ok()
-        .and_then(|file| file.verify_ignoring_expiry(&address.box_key).ok());
-    before.filter(|before| fits(before)).ok_or_else(stale)
+    newest_of(1..current.roster().epoch(), client, address)?
+        .filter(|before| fits(before) && same_log(before))
+        .ok_or_else(stale)
+}
+
+/// The newest roster of these epochs that the server shows. Epochs rise by one or more, so there are gaps; only so many are tried.
+fn newest_of(
+    epochs: Range<u64>,
+    client: &Client,
+    address: &Address,
+) -> Result<Option<VerifiedBox>, Failure> {
+    for epoch in epochs.rev().take(MAX_GAP) {
+        match client.fetch_box_at(epoch) {
+            Ok(file) => return Ok(Some(file.verify_ignoring_expiry(&address.box_key)?)),
+            Err(error) if error.status() == Some(404) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 fn unsent(failed: SendError, args: &PostArgs) -> Failure {
-    let SendError { error, resume, .. } = failed;
+    let SendError {
+        error,
+        resume,
+        taken,
+        ..
+    } = failed;
+    if taken {
+        return receipt::no_promise(&error)
+            .also("to post the same file again does no harm: it stays one drop");
+    }
     let Some(id) = resume else {
         return error.into_failure();
     };

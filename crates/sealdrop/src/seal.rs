@@ -46,13 +46,14 @@ pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
     drop_file.keep()?;
     let phrase = draft.phrase.words();
     let text = format!(
-        "Sealed to {} for box {}: {} ({}).\n\n{}\nNext, where there is a network:\n  sealdrop post '{address}' {} --receipt receipt.json\n",
+        "Sealed to {} for box {}: {} ({}).\n\n{}\nNext, where there is a network:\n  sealdrop post '{address}' {} --box {} --receipt receipt.json\n",
         review::members_count(the_box.roster()),
         address.box_key.fingerprint(),
         args.output.display(),
         show::bytes(draft.size()),
         receipt::phrase_text(&phrase, output),
         args.output.display(),
+        args.box_file.display(),
     );
     let fields = fields! {
         "box": address.box_key.to_string(),

@@ -1,8 +1,12 @@
 //! `box`, `seal` and `post`: sealing where there is no network.
 
-use sealdrop_core::time::Time;
+use sealdrop_client::BoxFile;
+use sealdrop_core::log::promise::Promise;
+use sealdrop_core::log::saved::SavedReceipt;
+use sealdrop_core::note::Note;
+use sealdrop_core::time::{Time, Window};
 
-use crate::support::{Answer, Keys, LyingServer};
+use crate::support::{Answer, Keys, LyingServer, POLICY};
 use crate::{Place, is_private, open};
 
 /// A place with `box.json` and a sealed `r.drop`.
@@ -207,6 +211,11 @@ fn a_drop_sealed_to_an_older_roster_is_not_posted() {
         draft.members.truncate(1);
         draft.devices.truncate(1);
     });
+    let mut four = server.keys().draft(&server.address.origin);
+    four.epoch = 4;
+    four.members.truncate(1);
+    four.devices.truncate(1);
+    server.lie_at("/v1/box/4", box_json(server.keys().sign(&four).note()));
     let address = server.address.to_string();
     for args in [
         &["post", &address, "r.drop"][..],
@@ -302,4 +311,79 @@ fn the_policy_is_shown_and_saved() {
     let json = place.run(&["box", &address, "--json"]).json();
     assert_eq!(json["policy"], "We answer within three days.\n");
     assert_eq!(json["members"][1]["name"], "ben");
+}
+
+fn box_json(roster: &Note) -> String {
+    BoxFile {
+        roster: roster.clone(),
+        policy: POLICY.into(),
+    }
+    .to_json()
+}
+
+#[test]
+fn the_roster_before_is_found_though_epochs_skip_numbers() {
+    for (members, given) in [(2, true), (1, true), (1, false)] {
+        let server = LyingServer::start();
+        let place = sealed(&server, &[]);
+        let three = box_json(server.state().roster.note());
+        server.publish(|draft| {
+            draft.epoch = 7;
+            draft.members.truncate(members);
+            draft.devices.truncate(members);
+        });
+        server.lie_at("/v1/box/3", three);
+        let address = server.address.to_string();
+        let args = ["post", &address, "r.drop", "--receipt", "r.json"];
+        let given: &[&str] = if given { &["--box", "box.json"] } else { &[] };
+        place.run(&[&args, given].concat()).succeeded(&["Sent."]);
+        // The receipt names the roster that was sealed to, so that it proves what was logged.
+        let args = ["verify", "r.json", "--address", &address];
+        let key = ["--key", "r.key", "--drop", "r.drop"];
+        place
+            .run(&[args, key].concat())
+            .succeeded(&["addressed to every member: ada, ben."]);
+    }
+}
+
+#[test]
+fn server_replays_an_older_roster_at_post() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    let address = server.address.to_string();
+    for (epoch, piece) in [(2, "roster 2, an older one"), (3, "roster 3, another")] {
+        server.publish(|draft| {
+            draft.epoch = epoch;
+            draft.expires = Time(draft.expires.0 + 1);
+        });
+        let args = ["post", &address, "r.drop", "--box", "box.json"];
+        place.run(&args).refused(1, &[piece, "nothing was sent"]);
+    }
+    assert!(server.state().bodies.is_empty());
+}
+
+#[test]
+fn a_posted_drop_keeps_the_evidence_of_a_false_promise() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    server.lie(|request, state| {
+        let promise = Promise::new([9; 32], request.body.len() as u64, Window(0))
+            .sign(&state.keys.log_name(), &state.keys.log);
+        (request.path == "/v1/drops").then(|| Answer {
+            status: 201,
+            ..Answer::bytes(promise.to_string())
+        })
+    });
+    let address = server.address.to_string();
+    place
+        .run(&["post", &address, "r.drop", "--receipt", "r.json"])
+        .refused(
+            1,
+            &[
+                "is no promise for it",
+                "r.json holds what the server answered",
+            ],
+        );
+    let saved = SavedReceipt::parse(&place.read("r.json")).unwrap();
+    assert!(saved.promise.text().contains(&"09".repeat(32)));
 }
