@@ -26,12 +26,17 @@ pub(crate) trait Bodies {
 
 impl Bodies for Home {
     fn open(&self, drop: &Known) -> Result<Option<Box<dyn Read>>> {
-        let path = path(self, drop.window, &drop.digest);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(Box::new(file))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        for window in drop.windows() {
+            let path = path(self, window, &drop.digest);
+            match File::open(&path) {
+                Ok(file) => return Ok(Some(Box::new(file))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot read {}", path.display()));
+                }
+            }
         }
+        Ok(None)
     }
 }
 
@@ -39,10 +44,13 @@ fn path(home: &Home, window: Window, digest: &[u8; 32]) -> PathBuf {
     home.path(format!("drops/{window}/{}.age", hex(digest)))
 }
 
-/// Whether the drop is here whole. Its hash was checked when it was put here.
+/// Whether the drop is here whole, in whichever of its windows. Its hash was checked when it was put here, and is again when it is opened;
+/// a disk that changes a file in between, and leaves its length, is not seen here.
 pub(crate) fn is_here(home: &Home, drop: &Known) -> bool {
-    fs::metadata(path(home, drop.window, &drop.digest))
-        .is_ok_and(|file| file.is_file() && file.len() == drop.size)
+    drop.windows().any(|window| {
+        fs::metadata(path(home, window, &drop.digest))
+            .is_ok_and(|file| file.is_file() && file.len() == drop.size)
+    })
 }
 
 /// Whether drops of this window have been here.

@@ -55,11 +55,15 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     let ledgers = Ledger::load_all(home)?;
     let listed = Listed::load(home)?;
     let verdicts = Verdicts::load(home)?;
-    let wanted = |drop: &Known| args.all || !verdicts.drops.contains_key(&hex(&drop.digest));
-    let drops: Vec<Known> = known_drops(&ledgers, &listed)
+    let has_verdict = |drop: &Known| {
+        let digest = hex(&drop.digest);
+        verdicts.drops.contains_key(&digest) || verdicts.said.contains_key(&digest)
+    };
+    let (drops, left_out): (Vec<Known>, Vec<Known>) = known_drops(home, &ledgers, &listed)
         .into_iter()
-        .filter(|d| wanted(d) && bodies::is_here(home, d))
-        .collect();
+        .filter(|drop| bodies::is_here(home, drop))
+        .partition(|drop| args.all || !has_verdict(drop));
+    let left_out = left_out.len();
     let mut writer = Writer::create(&args.file, &profile)?;
     for roster in Rosters::load(home, &profile.box_key)?.iter() {
         writer.roster(roster)?;
@@ -84,7 +88,11 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     }
     writer.finish()?;
     let count = drops.len();
-    let json = json!({ "file": args.file, "drops": count, "bytes": bytes });
+    let json = json!({ "file": args.file, "drops": count, "bytes": bytes, "left_out": left_out });
+    let left_out = match left_out {
+        0 => String::new(),
+        count => format!("; {count} with a verdict left out, which --all takes along"),
+    };
     let next = match profile.device {
         Some(_) => {
             "On the machine with the identity: `sealdrop-desk inbox --bundle FILE`, then `open N --bundle FILE`."
@@ -94,7 +102,7 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     Ok(Answer::new(
         json,
         format!(
-            "{}: {count} drops, {}\n{next}",
+            "{}: {count} drops, {}{left_out}\n{next}",
             args.file.display(),
             show::bytes(bytes)
         ),
@@ -125,8 +133,17 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     let mut lines = Vec::new();
     let waiting = bundle
         .outgoing()?
-        .filter(|signed| signed.roster().epoch() > rosters.seen().epoch);
+        .filter(|signed| signed.roster().epoch() >= rosters.seen().epoch);
     if let Some(signed) = &waiting {
+        let epoch = signed.roster().epoch();
+        if rosters
+            .get(epoch)
+            .is_some_and(|known| known.digest() != signed.roster().digest())
+        {
+            bail!(
+                "there are two different rosters of epoch {epoch}, both signed by the box key: find out who holds a copy of it, then publish a new roster"
+            );
+        }
         set_outgoing(home, Some(signed))?;
         lines.push(format!(
             "roster {} waits to be published: run `sealdrop-desk publish`",
@@ -137,7 +154,7 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     if verdicts > 0 {
         lines.push(format!("verdicts on {verdicts} more drops"));
     }
-    let all = known_drops(&Ledger::load_all(home)?, &Listed::load(home)?);
+    let all = known_drops(home, &Ledger::load_all(home)?, &Listed::load(home)?);
     let (mut taken, mut refused) = (0, Vec::new());
     for drop in bundle.drops_in_order(&all) {
         if bodies::is_here(home, &drop) {
@@ -413,6 +430,7 @@ impl Bundle {
             )
         };
         let mut rosters = Rosters::load(home, &self.box_key)?;
+        let newest = rosters.seen().epoch;
         for bytes in self.in_folder("rosters/") {
             let file = BoxFile::parse(bytes).with_context(damaged)?;
             rosters.add(
@@ -420,6 +438,13 @@ impl Bundle {
                 file.verify_ignoring_expiry(&self.box_key)
                     .with_context(damaged)?,
             )?;
+        }
+        if let Some(latest) = rosters.latest()
+            && latest.roster().epoch() > newest
+            && home.profile()?.device.is_some()
+        {
+            // Perhaps the server does not have it yet: then the next sync hands it in, where it would otherwise refuse the server's older one.
+            set_outgoing(home, Some(latest))?;
         }
         for bytes in self.in_folder("log/") {
             let file: LogFile = serde_json::from_slice(bytes).with_context(damaged)?;
@@ -441,10 +466,10 @@ impl Bundle {
         if let Some(bytes) = self.get("listed.json") {
             let theirs: Listed = serde_json::from_slice(bytes).with_context(damaged)?;
             let mut ours = Listed::load(home)?;
-            for drop in theirs.drops() {
-                ours.add(&drop.digest, drop.size, drop.window);
+            if let Some(latest) = rosters.latest() {
+                ours.import(&theirs, latest.roster().window(now));
+                ours.save(home)?;
             }
-            ours.save(home)?;
         }
         let profile = home.profile()?;
         if let (None, Some(origin)) = (&profile.origin, &self.head.origin) {
@@ -480,8 +505,7 @@ impl Bundle {
         let mut new = 0;
         for (digest, verdict) in theirs.drops {
             if from_hex::<32>(&digest).is_some() && !ours.drops.contains_key(&digest) {
-                ours.drops.insert(digest, verdict);
-                new += 1;
+                new += u64::from(ours.said.insert(digest, verdict).is_none());
             }
         }
         for (conversation, number) in theirs.cases {
@@ -530,6 +554,7 @@ impl Bundle {
                     size,
                     window,
                     index: None,
+                    again: Vec::new(),
                 });
             }
         }

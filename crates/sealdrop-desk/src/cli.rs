@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bundle, inbox, init, publish};
+use crate::{bundle, inbox, init, publish, sync};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -114,7 +114,7 @@ pub(crate) enum Command {
     /// Fetch new drops, check the server's log, and cosign it
     ///
     /// Fails loudly, and cosigns nothing, if the server hides, changes or misses a drop, or shows another log than before.
-    Sync,
+    Sync(sync::Sync),
     /// The cases there are: a report and what its reporter added to it
     Inbox {
         #[command(flatten)]

@@ -224,6 +224,7 @@ fn check_report(
         size: sent.size,
         window,
         index: None,
+        again: Vec::new(),
     };
     match bodies::fetch(context, home, &member, &drop)? {
         Fetched::Here => {}

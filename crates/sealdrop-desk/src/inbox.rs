@@ -60,7 +60,7 @@ impl<'a> Desk<'a> {
             bundle.import_public(home, sealdrop_client::system::now())?;
         }
         let is_bundle = bundle.is_some();
-        let all = known_drops(&Ledger::load_all(home)?, &Listed::load(home)?);
+        let all = known_drops(home, &Ledger::load_all(home)?, &Listed::load(home)?);
         let (drops, bodies): (Vec<Known>, Box<dyn Bodies + 'a>) = match bundle {
             Some(bundle) => (bundle.drops_in_order(&all), Box::new(bundle)),
             None => (all, Box::new(BorrowedHome(home))),

@@ -1,6 +1,7 @@
 //! The log as this desk has checked it: every entry, the checkpoint above them, and how far it has cosigned. docs/protocol.md, "Cosignature".
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,6 +16,7 @@ use sealdrop_core::note::{Note, Vkey};
 use sealdrop_core::time::Window;
 use serde::{Deserialize, Serialize};
 
+use crate::bodies;
 use crate::home::{Home, make_folder};
 
 /// Why a log is refused. Each names the index or digest; docs/protocol.md, "Cosignature", numbers the checks.
@@ -68,6 +70,13 @@ pub(crate) enum Fault {
     Hidden { digest: String, window: u64 },
     #[error("roster: entry {index} is a roster that the server does not show (digest {digest})")]
     Roster { index: u64, digest: String },
+}
+
+impl Fault {
+    /// Whether nothing but the server's own list to this device speaks of the drop: `sync --forget-listed` settles it.
+    pub(crate) fn is_about_a_list(&self) -> bool {
+        matches!(self, Self::MissingListed { .. } | Self::Hidden { .. })
+    }
 }
 
 /// A log, as far as it has been checked.
@@ -407,15 +416,34 @@ pub(crate) struct Known {
     pub(crate) window: Window,
     /// Its number in the log; `None` while it is only listed.
     pub(crate) index: Option<u64>,
+    /// Other windows in which the server took the same bytes again. The body may be here as one of those alone.
+    pub(crate) again: Vec<Window>,
 }
 
-/// All drops in the order of the log, then those listed and not yet logged. A drop that stands in two logs counts once.
-pub(crate) fn known_drops(ledgers: &[Ledger], listed: &Listed) -> Vec<Known> {
-    let mut seen = HashSet::new();
-    let mut all = Vec::new();
-    let mut add = |known: Known| {
-        if seen.insert(known.digest) {
+impl Known {
+    /// Every window of it, the first one first.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = Window> {
+        std::iter::once(self.window).chain(self.again.iter().copied())
+    }
+}
+
+/// All drops in the order of the log, then those listed and not yet logged. A drop that stands in two logs or windows counts once, and knows
+/// all of its windows.
+///
+/// What is known from an unsigned list alone counts only with its body: such a list may name what never was.
+pub(crate) fn known_drops(home: &Home, ledgers: &[Ledger], listed: &Listed) -> Vec<Known> {
+    let mut seen = HashMap::new();
+    let mut all: Vec<Known> = Vec::new();
+    let mut add = |known: Known| match seen.entry(known.digest) {
+        Entry::Vacant(entry) => {
+            entry.insert(all.len());
             all.push(known);
+        }
+        Entry::Occupied(entry) => {
+            let first = &mut all[*entry.get()];
+            if first.windows().all(|window| window != known.window) {
+                first.again.push(known.window);
+            }
         }
     };
     for ledger in ledgers {
@@ -426,16 +454,18 @@ pub(crate) fn known_drops(ledgers: &[Ledger], listed: &Listed) -> Vec<Known> {
                     size: leaf.size,
                     window: leaf.window,
                     index: Some(index),
+                    again: Vec::new(),
                 });
             }
         }
     }
-    listed
-        .forgotten
-        .iter()
-        .chain(&listed.drops)
+    let loose = listed.forgotten.iter().chain(&listed.imported);
+    loose
+        .chain(&listed.settled)
         .filter_map(ListedDrop::parse)
+        .filter(|drop| bodies::is_here(home, drop))
         .for_each(&mut add);
+    listed.drops().for_each(&mut add);
     all
 }
 
@@ -447,6 +477,12 @@ pub(crate) struct Listed {
     /// Those that an older log promised and that the present one, of a restored server, does not know.
     #[serde(default)]
     forgotten: Vec<ListedDrop>,
+    /// Those that only a bundle lists. A bundle is not signed, so they are never held against the server.
+    #[serde(default)]
+    imported: Vec<ListedDrop>,
+    /// Those that the members have looked into, and that are not held against the server any more.
+    #[serde(default)]
+    settled: Vec<ListedDrop>,
     /// What is in `drops`.
     #[serde(skip)]
     index: HashSet<ListedDrop>,
@@ -460,12 +496,21 @@ struct ListedDrop {
 }
 
 impl ListedDrop {
+    fn new(digest: &[u8; 32], size: u64, window: Window) -> Self {
+        Self {
+            digest: hex(digest),
+            size,
+            window: window.0,
+        }
+    }
+
     fn parse(&self) -> Option<Known> {
         Some(Known {
             digest: from_hex(&self.digest)?,
             size: self.size,
             window: Window(self.window),
             index: None,
+            again: Vec::new(),
         })
     }
 }
@@ -485,16 +530,62 @@ impl Listed {
         home.write_json("listed.json", self)
     }
 
-    /// Remembers that a drop was listed.
+    /// Remembers that the server listed a drop to this device.
     pub(crate) fn add(&mut self, digest: &[u8; 32], size: u64, window: Window) {
-        let drop = ListedDrop {
-            digest: hex(digest),
-            size,
-            window: window.0,
-        };
-        if self.index.insert(drop.clone()) {
+        let drop = ListedDrop::new(digest, size, window);
+        if !self.settled.contains(&drop) && self.index.insert(drop.clone()) {
             self.drops.push(drop);
         }
+    }
+
+    /// Remembers what a bundle lists, of windows up to `now`.
+    pub(crate) fn import(&mut self, theirs: &Self, now: Window) {
+        let mut ours: HashSet<ListedDrop> = self.imported.iter().cloned().collect();
+        for drop in theirs.drops.iter().chain(&theirs.imported) {
+            let is_good = drop.parse().is_some_and(|known| known.window <= now);
+            if is_good && !self.index.contains(drop) && ours.insert(drop.clone()) {
+                self.imported.push(drop.clone());
+            }
+        }
+    }
+
+    /// Once the log covers the window of what a bundle lists, it is in the log, or the list was false or the server hid it: which of them, one
+    /// machine cannot tell. Gives those that are not in the log; only those whose body is here are still known.
+    pub(crate) fn settle_imported(
+        &mut self,
+        last: Option<Window>,
+        mut is_logged: impl FnMut(&Known) -> bool,
+        is_here: impl Fn(&Known) -> bool,
+    ) -> Vec<Known> {
+        let mut unknown = Vec::new();
+        let mut kept = Vec::new();
+        for drop in self.imported.drain(..) {
+            match drop.parse() {
+                Some(known) if is_logged(&known) => {}
+                Some(known) if Some(known.window) <= last => {
+                    if is_here(&known) {
+                        self.forgotten.push(drop);
+                    }
+                    unknown.push(known);
+                }
+                Some(_) => kept.push(drop),
+                None => {}
+            }
+        }
+        self.imported = kept;
+        unknown
+    }
+
+    /// From now on a drop that was listed, and that is neither given nor logged, is no fault any more. `false` if it is not listed.
+    pub(crate) fn forget(&mut self, digest: &[u8; 32]) -> bool {
+        let digest = hex(digest);
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            self.drops.drain(..).partition(|drop| drop.digest == digest);
+        let is_listed = !gone.is_empty();
+        self.settled.extend(gone);
+        self.drops = kept;
+        self.index = self.drops.iter().cloned().collect();
+        is_listed
     }
 
     pub(crate) fn drops(&self) -> impl Iterator<Item = Known> {

@@ -73,7 +73,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Member(Member::Remove { name }) => members::remove(&home()?, &name),
         Command::Member(Member::List) => members::list(&home()?),
         Command::Address { svg } => keys::address(&home()?, svg.as_deref()),
-        Command::Sync => sync::run(&context, &home()?),
+        Command::Sync(args) => sync::run(&context, &home()?, &args),
         Command::Inbox { from } => inbox::list(&context, &home()?, &from),
         Command::Open { case, from } => inbox::open(&context, &home()?, case, &from),
         Command::Attachments { case, out, from } => {

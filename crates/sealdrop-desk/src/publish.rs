@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use sealdrop_client::{BoxFile, Client, ClientError, VerifiedBox};
 use sealdrop_core::address::Origin;
 use sealdrop_core::encoding::sha256;
-use sealdrop_core::key::{BoxSecret, LogRole};
+use sealdrop_core::key::{BoxKey, BoxSecret, LogRole};
 use sealdrop_core::log::checkpoint::log_name;
 use sealdrop_core::note::Vkey;
 use sealdrop_core::roster::{Draft, MAX_LIFE, MAX_POLICY, Roster};
@@ -168,6 +168,27 @@ fn hand_in_outgoing(
     };
     home.write_profile(&profile)?;
     answer(&profile, before.as_ref(), &roster, "the server has it")
+}
+
+/// Hands in the roster that waits here, if the server's is older than that; forgets it if the server has it, or a newer one. Gives its epoch if
+/// it was handed in.
+pub(crate) fn hand_in_newer(
+    client: &Client,
+    home: &Home,
+    box_key: &BoxKey,
+    server: Option<&BoxFile>,
+) -> Result<Option<u64>> {
+    let Some(signed) = outgoing(home, box_key)? else {
+        return Ok(None);
+    };
+    let served = server.and_then(|file| file.clone().verify_ignoring_expiry(box_key).ok());
+    let epoch = signed.roster().epoch();
+    let is_needed = served.is_none_or(|served| served.roster().epoch() < epoch);
+    if is_needed {
+        put(client, &signed)?;
+    }
+    set_outgoing(home, None)?;
+    Ok(is_needed.then_some(epoch))
 }
 
 /// Signs the newest roster again with a new date, and hands it in. docs/protocol.md, "Roster": at half its life.

@@ -18,8 +18,11 @@ pub(crate) fn run(context: &Context, home: &Home, window: u64) -> Result<Answer>
     let address = profile.address()?;
     let window = Window(window);
     let ledgers = Ledger::load_all(home)?;
-    let drops = known_drops(&ledgers, &Listed::load(home)?);
-    let of_window: Vec<_> = drops.iter().filter(|drop| drop.window == window).collect();
+    let drops = known_drops(home, &ledgers, &Listed::load(home)?);
+    let of_window: Vec<_> = drops
+        .iter()
+        .filter(|drop| drop.windows().any(|of| of == window))
+        .collect();
     if of_window.iter().any(|drop| !bodies::is_here(home, drop)) {
         bail!(
             "not every drop of window {window} is on this machine: run `sealdrop-desk sync` first"

@@ -4,8 +4,8 @@ use sealdrop_client::show;
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, Result, bail};
-use sealdrop_client::{BoxFile, Client, ClientError, Member};
-use sealdrop_core::encoding::{hex, sha256};
+use sealdrop_client::{BoxFile, Client, ClientError, Member, VerifiedBox};
+use sealdrop_core::encoding::{from_hex, hex, sha256};
 use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::cosignature::cosign;
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
@@ -17,7 +17,7 @@ use sealdrop_core::time::{Time, Window};
 use serde_json::json;
 
 use crate::bodies::{self, Fetched};
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, usage};
 use crate::home::{Home, Profile};
 use crate::keyring::{Device, Keyring};
 use crate::ledger::{Fault, Known, Ledger, Listed, known_drops};
@@ -34,26 +34,61 @@ const MAX_ENTRY: usize = 512;
 /// After this many downloads that broke for good the server is taken to be down.
 const MAX_BROKEN: u32 = 3;
 
+/// What to settle before.
+#[derive(clap::Args)]
+pub(crate) struct Sync {
+    /// Hold it no longer against the server that it listed this drop (64 hex digits) and neither gives nor logs it: only when the members have
+    /// found out together that there was none, because a server that hides drops looks the same
+    #[arg(long, value_name = "DIGEST")]
+    forget_listed: Vec<String>,
+}
+
 /// Fetches what is new, checks the log, and cosigns it.
-pub(crate) fn run(context: &Context, home: &Home) -> Result<Answer> {
+pub(crate) fn run(context: &Context, home: &Home, args: &Sync) -> Result<Answer> {
+    let remarks = forget_listed(home, &args.forget_listed)?;
     let profile = home.profile()?;
     let address = profile.address()?;
     let keyring = Keyring::unlock(context, home)?;
     let client = remote::client(context, &address.origin)?;
-    let mut sync = Sync {
+    let mut sync = Syncing {
         context,
         home,
         profile: &profile,
         client: &client,
         now: sealdrop_client::system::now(),
         rosters: Rosters::load(home, &profile.box_key)?,
-        remarks: Vec::new(),
+        remarks,
         faults: Vec::new(),
     };
     sync.run(&keyring)
 }
 
-struct Sync<'a> {
+/// Settles what a false list left behind.
+fn forget_listed(home: &Home, digests: &[String]) -> Result<Vec<String>> {
+    let (mut listed, mut remarks) = (Listed::load(home)?, Vec::new());
+    for text in digests {
+        let Some(digest) = from_hex(text) else {
+            usage!(
+                "--forget-listed: {} is not the digest of a drop",
+                show::line(text)
+            );
+        };
+        if !listed.forget(&digest) {
+            usage!(
+                "--forget-listed: {text} is not listed here, or is in the log; an entry of the log cannot be forgotten"
+            );
+        }
+        remarks.push(format!(
+            "settled by you: that the server listed drop {text} is not held against it any more"
+        ));
+    }
+    if !remarks.is_empty() {
+        listed.save(home)?;
+    }
+    Ok(remarks)
+}
+
+struct Syncing<'a> {
     context: &'a Context,
     home: &'a Home,
     profile: &'a Profile,
@@ -66,7 +101,7 @@ struct Sync<'a> {
     faults: Vec<Fault>,
 }
 
-impl Sync<'_> {
+impl Syncing<'_> {
     fn run(&mut self, keyring: &Keyring) -> Result<Answer> {
         // The checkpoint comes first: every roster in the log up to there is then one that the server shows.
         let checkpoint = self.client.checkpoint();
@@ -96,7 +131,25 @@ impl Sync<'_> {
 
     /// The roster of now, kept; and the ones before it. A desk with the box key renews it when it is due.
     fn roster(&mut self, keyring: &Keyring) -> Result<Roster> {
-        let file = self.fetch_box()?;
+        let mut file = self.client.fetch_box_unverified();
+        let handed_in = publish::hand_in_newer(
+            self.client,
+            self.home,
+            &self.profile.box_key,
+            file.as_ref().ok(),
+        );
+        match handed_in {
+            Ok(None) => {}
+            Ok(Some(epoch)) => {
+                self.remarks
+                    .push(format!("handed in roster {epoch}, which waited here"));
+                file = self.client.fetch_box_unverified();
+            }
+            Err(error) => self.remarks.push(format!(
+                "the roster that waits here could not be handed in: {error:#}"
+            )),
+        }
+        let file = self.explain_no_box(file)?;
         let (box_key, origin) = (&self.profile.box_key, self.client.origin());
         let current = remote::verify(file, box_key, origin, self.now, self.rosters.seen())?;
         let known = self.rosters.latest().map(|known| known.roster().clone());
@@ -149,8 +202,8 @@ impl Sync<'_> {
         Ok(roster)
     }
 
-    fn fetch_box(&self) -> Result<BoxFile> {
-        self.client.fetch_box_unverified().map_err(|error| match error.status() {
+    fn explain_no_box(&self, file: Result<BoxFile, ClientError>) -> Result<BoxFile> {
+        file.map_err(|error| match error.status() {
             Some(404) => anyhow::anyhow!("the server at {} has no roster yet: run `sealdrop-desk publish` where the box key is", self.client.origin()),
             _ => error.into(),
         })
@@ -320,7 +373,14 @@ impl Sync<'_> {
         roster: &Roster,
     ) -> Result<u64> {
         let mut released = HashMap::new();
+        let ledgers = Ledger::load_all(self.home)?;
+        let again: HashMap<_, _> = known_drops(self.home, &ledgers, listed)
+            .into_iter()
+            .filter(|drop| !drop.again.is_empty())
+            .map(|drop| (drop.digest, drop.windows().collect::<Vec<_>>()))
+            .collect();
         let (mut fetched, mut broken) = (0, 0);
+        let mut never_held = Vec::new();
         let mut seen = HashSet::new();
         // What was cosigned was here. If it is not any more, this machine has lost it, and it is fetched again.
         let cosigned = ledger.cosigned();
@@ -333,8 +393,11 @@ impl Sync<'_> {
             size: leaf.size,
             window: leaf.window,
             index: Some(index),
+            again: Vec::new(),
         });
-        for drop in logged.chain(listed.drops()) {
+        for mut drop in logged.chain(listed.drops()) {
+            // The same bytes, sent again in another window, are held once.
+            drop.again = again.get(&drop.digest).cloned().unwrap_or_default();
             if !seen.insert((drop.digest, drop.window)) || bodies::is_here(self.home, &drop) {
                 continue;
             }
@@ -358,7 +421,9 @@ impl Sync<'_> {
                     let may_be_missing =
                         drop.window.is_expired(length, roster.retention(), self.now)
                             || self.is_released(member, ledger, drop.window, &mut released)?;
-                    if !may_be_missing {
+                    if may_be_missing {
+                        never_held.push(drop);
+                    } else {
                         self.faults.push(match drop.index {
                             Some(index) => Fault::MissingBody {
                                 index,
@@ -371,10 +436,21 @@ impl Sync<'_> {
                 }
             }
         }
+        // The same bytes may have come from another window since.
+        never_held.retain(|drop| !bodies::is_here(self.home, drop));
+        self.remarks.extend(never_held.iter().map(|drop| {
+            format!(
+                "this machine never held drop {}: its window {} expired or was released before",
+                hex(&drop.digest),
+                drop.window
+            )
+        }));
         Ok(fetched)
     }
 
-    /// Whether a `release` leaf of the log names the window, by a member's own request: the server cannot make one up.
+    /// Whether a `release` leaf of the log names the window, by a member's own request: the server cannot make one up. It can keep one that it
+    /// refused, and log it later; so it is an excuse only towards a machine that may not have cosigned the window before it was released: one
+    /// that has cosigned nothing yet, or one of several of its member.
     fn is_released(
         &self,
         member: &Member<'_>,
@@ -395,19 +471,31 @@ impl Sync<'_> {
         let is_released = note.is_some_and(|note| {
             let digest = sha256(note.to_string().as_bytes());
             let mut leaves = ledger.leaves().iter();
-            leaves.any(|leaf| leaf.kind == LeafKind::Release && leaf.digest == digest)
-                && self.released_by(note) == Some(window)
+            let at =
+                leaves.position(|leaf| leaf.kind == LeafKind::Release && leaf.digest == digest);
+            at.and_then(|at| self.roster_at(ledger, at))
+                .is_some_and(|roster| {
+                    released_by(note, roster) == Some(window)
+                        && (ledger.cosigned() == 0 || self.is_one_of_several(roster))
+                })
         });
         known.insert(window, is_released);
         Ok(is_released)
     }
 
-    /// The window that the request in the note releases, if a device of some roster signed it.
-    fn released_by(&self, note: Note) -> Option<Window> {
-        let request = UnverifiedRequest::from_note(note).ok()?;
-        let mut devices = self.rosters.iter().flat_map(|r| r.roster().devices());
-        let request = devices.find_map(|device| request.verify(&device.access).ok())?;
-        request.releases()
+    /// The roster that was in force when entry number `at` was logged.
+    fn roster_at(&self, ledger: &Ledger, at: usize) -> Option<&Roster> {
+        let mut before = ledger.leaves()[..at].iter().rev();
+        let leaf = before.find(|leaf| leaf.kind == LeafKind::Roster)?;
+        let mut rosters = self.rosters.iter().map(VerifiedBox::roster);
+        rosters.find(|roster| roster.digest() == leaf.digest)
+    }
+
+    /// Whether the roster names another machine of this one's member, which may have cosigned in its place.
+    fn is_one_of_several(&self, roster: &Roster) -> bool {
+        let member = &self.profile.member;
+        let devices = roster.devices().iter();
+        devices.filter(|device| device.member() == member).count() > 1
     }
 
     /// Check 6: what was listed for a window that is over must be an entry of that window. A server that stops signing checkpoints hides
@@ -419,7 +507,16 @@ impl Sync<'_> {
         roster: &Roster,
     ) -> Result<()> {
         let logged = logged(&Ledger::load_all(self.home)?);
-        listed.settle(|drop| logged.contains(&(drop.digest, drop.size, drop.window)));
+        let is_logged = |drop: &Known| logged.contains(&(drop.digest, drop.size, drop.window));
+        listed.settle(is_logged);
+        let is_here = |drop: &Known| bodies::is_here(self.home, drop);
+        let unknown = listed.settle_imported(ledger.last_window(), is_logged, is_here);
+        self.remarks.extend(unknown.iter().map(|drop| {
+            format!(
+                "a bundle that came here lists drop {} in window {}, which the log does not have: compare with the machine that made the bundle",
+                hex(&drop.digest), drop.window
+            )
+        }));
         let length = roster.window_length();
         for drop in listed.drops() {
             let is_covered = ledger.last_window().is_some_and(|last| drop.window <= last);
@@ -498,7 +595,12 @@ impl Sync<'_> {
         fetched: u64,
     ) -> Result<Answer> {
         let ledgers = Ledger::load_all(self.home)?;
-        let drops = known_drops(&ledgers, listed).len();
+        let drops = known_drops(self.home, &ledgers, listed);
+        let not_here: Vec<_> = drops
+            .iter()
+            .filter(|drop| drop.index.is_some() && !bodies::is_here(self.home, drop))
+            .collect();
+        let drops = drops.len();
         let faults: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
         let is_cosigned = faults.is_empty() && ledger.size() > 0;
         let mut lines = self.remarks.clone();
@@ -506,14 +608,21 @@ impl Sync<'_> {
         if faults.is_empty() {
             lines.push(match ledger.size() {
                 0 => "nothing to cosign yet: the log's first window is not over".into(),
-                size => format!(
+                size if not_here.is_empty() => format!(
                     "cosigned the log up to entry {size}: every drop up to there is on this machine"
+                ),
+                size => format!(
+                    "cosigned the log up to entry {size}: {} drops up to there are not on this machine: their windows had expired or were released, or it has lost them (--json names them)",
+                    not_here.len()
                 ),
             });
         } else {
             lines.push(String::new());
             lines.extend(faults.iter().map(|fault| format!("FAULT  {fault}")));
             lines.push(format!("Nothing was cosigned. The server at {} may be hiding drops: tell the other members, and compare with what they have.", self.client.origin()));
+            if self.faults.iter().any(Fault::is_about_a_list) {
+                lines.push("A drop that the server listed falsely stays a fault until you settle it, when the members have looked into it: `sealdrop-desk sync --forget-listed DIGEST`.".into());
+            }
         }
         let json = json!({
             "epoch": roster.epoch(),
@@ -521,6 +630,7 @@ impl Sync<'_> {
             "log": { "name": roster.log_key().name(), "size": ledger.size(), "new": new_entries, "cosigned": is_cosigned },
             "fetched": fetched,
             "drops": drops,
+            "not_here": not_here.iter().map(|drop| json!({ "digest": hex(&drop.digest), "window": drop.window.0, "index": drop.index })).collect::<Vec<_>>(),
             "remarks": self.remarks,
             "faults": faults,
         });
@@ -529,6 +639,14 @@ impl Sync<'_> {
             ..Answer::new(json, lines.join("\n"))
         })
     }
+}
+
+/// The window that the request in the note releases, if a device of the roster signed it.
+fn released_by(note: Note, roster: &Roster) -> Option<Window> {
+    let request = UnverifiedRequest::from_note(note).ok()?;
+    let mut devices = roster.devices().iter();
+    let request = devices.find_map(|device| request.verify(&device.access).ok())?;
+    request.releases()
 }
 
 /// Every drop that some log of the box has, with its size and window.

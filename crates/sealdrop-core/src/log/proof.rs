@@ -260,11 +260,8 @@ impl Receipt {
         let roster = Roster::verify_ignoring_expiry(&self.roster, box_key)?;
         let witnesses = roster.devices().iter().map(|d| (d.member(), &d.witness));
         let mut logged = self.verify_logged(roster.log_key(), witnesses)?;
-        let (length, retention, window) = (
-            roster.window_length(),
-            roster.retention(),
-            self.leaf.window,
-        );
+        let (length, retention, window) =
+            (roster.window_length(), roster.retention(), self.leaf.window);
         logged
             .cosigners
             .retain(|cosigner| !window.is_expired(length, retention, cosigner.time));

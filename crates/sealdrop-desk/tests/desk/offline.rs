@@ -221,3 +221,114 @@ fn bundles_that_lie() {
     bench.desk("ana", &["bundle", "in", &bundle]).ok();
     assert!(bench.desk("ana", &["inbox"]).ok().contains("in a bundle"));
 }
+
+/// A bundle with these members, beside those that every bundle has.
+fn forge(bench: &Bench, name: &str, members: &[(&str, serde_json::Value)]) -> String {
+    use sealdrop_core::drop::archive::{BLOCK, member_header};
+    let head = serde_json::json!({ "sealdrop-bundle": 1, "box": bench.server.lock().box_key.to_string(), "origin": null });
+    let mut bytes = Vec::new();
+    for (name, value) in [("bundle.json", head)].iter().chain(members) {
+        let content = value.to_string().into_bytes();
+        bytes.extend_from_slice(&member_header(name, content.len() as u64).unwrap());
+        bytes.extend_from_slice(&content);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    }
+    bytes.resize(bytes.len() + 2 * BLOCK, 0);
+    std::fs::write(bench.path(name), bytes).unwrap();
+    bench.arg(name)
+}
+
+#[test]
+fn a_forged_bundle_raises_no_fault() {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "honest");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.desk("ana", &["sync"]).ok();
+    let never =
+        serde_json::json!({ "digest": "07".repeat(32), "size": 67_195, "window": bench.past(9) });
+    let list = serde_json::json!({ "drops": [never], "forgotten": [never] });
+    let bundle = forge(&bench, "forged.tar", &[("listed.json", list)]);
+    bench.desk("ana", &["bundle", "in", &bundle]).ok();
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(said.contains("compare with the machine"), "{said}");
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(!said.contains("compare with the machine"), "{said}");
+    assert!(!bench.desk("ana", &["inbox"]).ok().contains("not here"));
+}
+
+#[test]
+fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "not to be hidden");
+    let digest = bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.desk("ana", &["sync"]).ok();
+    // As if an identity had come to this machine after the bundle.
+    let digest = sealdrop_core::encoding::hex(&digest);
+    let said = serde_json::json!({ "drops": {}, "cases": {}, "said": { digest: { "quarantined": { "reason": "damaged" } } } });
+    std::fs::write(bench.path("ana/inbox.json"), said.to_string()).unwrap();
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(inbox.contains("not to be hidden"), "{inbox}");
+}
+
+#[test]
+fn a_roster_that_came_before_its_publication_is_handed_in() {
+    let bench = Bench::new();
+    bench.desk("ana", &["sync"]).ok();
+    let init = [
+        "init",
+        "--join",
+        &bench.address(),
+        "--member",
+        "ana",
+        "--device-only",
+        "--device",
+        "laptop",
+        "--work-factor",
+        "2",
+    ];
+    bench.desk("laptop", &init).ok();
+    std::fs::write(
+        bench.path("card.json"),
+        bench.desk("laptop", &["keys", "--card"]).ok(),
+    )
+    .unwrap();
+    bench
+        .desk("ana", &["member", "add", &bench.arg("card.json")])
+        .ok();
+    bench.desk("ana", &["publish"]).ok();
+    bench.desk("laptop", &["sync"]).ok();
+    // The next one is signed without a network, and travels by the wrong bundle first.
+    bench
+        .desk("ana", &["publish", "--out", &bench.arg("r.tar")])
+        .ok();
+    bench
+        .desk("ana", &["bundle", "out", &bench.arg("v.tar")])
+        .ok();
+    bench
+        .desk("laptop", &["bundle", "in", &bench.arg("v.tar")])
+        .ok();
+    let said = bench
+        .desk("laptop", &["bundle", "in", &bench.arg("r.tar")])
+        .ok();
+    assert!(said.contains("roster 3 waits"), "{said}");
+    let said = bench.desk("laptop", &["sync"]).ok();
+    assert!(said.contains("handed in roster 3"), "{said}");
+    assert_eq!(bench.server.roster().epoch(), 3);
+    let said = bench.desk("laptop", &["sync"]).ok();
+    assert!(!said.contains("handed in"), "{said}");
+    bench
+        .desk("ana", &["publish", "--out", &bench.arg("r.tar")])
+        .ok();
+    bench
+        .desk("ana", &["bundle", "out", &bench.arg("v.tar")])
+        .ok();
+    bench
+        .desk("laptop", &["inbox", "--bundle", &bench.arg("v.tar")])
+        .ok();
+    bench.desk("laptop", &["sync"]).ok();
+    assert_eq!(bench.server.roster().epoch(), 4);
+}

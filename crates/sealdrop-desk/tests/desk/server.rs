@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) listed: BTreeMap<u64, Vec<([u8; 32], u64)>>,
     pub(crate) released: BTreeMap<u64, Note>,
     pub(crate) bodies: BTreeMap<[u8; 32], Vec<u8>>,
+    /// Windows of which no body is given any more.
+    pub(crate) expired: HashSet<u64>,
     /// Accepted and listed, and left out of the log.
     pub(crate) hidden: HashSet<[u8; 32]>,
     pub(crate) cosigned: Vec<Note>,
@@ -64,6 +66,7 @@ impl Server {
             listed: BTreeMap::new(),
             released: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            expired: HashSet::new(),
             hidden: HashSet::new(),
             cosigned: Vec::new(),
             requests: Vec::new(),
@@ -241,6 +244,9 @@ impl State {
                 let Ok(roster) = Roster::verify_ignoring_expiry(&file.roster, &self.box_key) else {
                     return Some((403, Vec::new()));
                 };
+                if self.boxes.values().next_back() == Some(&file) {
+                    return Some((204, Vec::new()));
+                }
                 if self
                     .boxes
                     .keys()
@@ -381,6 +387,7 @@ impl State {
                 let released = self.released.get(&window).map(ToString::to_string);
                 json(serde_json::json!({ "window": window, "drops": drops, "released": released }))
             }
+            ("GET", ["drops", _]) if self.expired.contains(&window) => Some((410, Vec::new())),
             ("GET", ["drops", digest]) => Some((200, self.bodies.get(&from_hex(digest)?)?.clone())),
             ("POST", ["release"]) => {
                 let note = UnverifiedRequest::parse(signed?).ok()?.note().clone();

@@ -456,3 +456,108 @@ fn a_log_of_many_tiles_is_checked_whole() {
     bench.server.close(window);
     refuses(&bench, &["fork", "entry 300"]);
 }
+
+#[test]
+fn a_drop_sent_again_after_its_window_expired_is_opened() {
+    let bench = Bench::new();
+    bench.desk("ana", &["publish", "--retention", "18000"]).ok();
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "sent twice");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    // The first one expired before this machine came; the second is here.
+    bench.server.lock().listed.clear();
+    bench.server.accept(&drop, bench.past(3));
+    bench.server.lock().expired.insert(bench.past(9));
+    bench.server.close(bench.past(3));
+    let said = bench.json("ana", &["sync"]);
+    assert_eq!(said["drops"], 1);
+    assert_eq!(said["remarks"], serde_json::json!([]));
+    assert_eq!(said["not_here"], serde_json::json!([]));
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(
+        inbox.contains("sent twice") && !inbox.contains("not here") && !inbox.contains("replay"),
+        "{inbox}"
+    );
+    assert!(
+        bench
+            .desk("ana", &["open", "1"])
+            .ok()
+            .contains("about sent twice")
+    );
+}
+
+#[test]
+fn a_newcomer_says_which_expired_drops_it_never_held() {
+    let bench = Bench::new();
+    bench.desk("ana", &["publish", "--retention", "3600"]).ok();
+    let gone = file(&bench, 1, "old", 9);
+    bench.server.close(bench.past(9));
+    bench.server.lock().bodies.remove(&gone);
+    bench.server.lock().listed.clear();
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(
+        said.contains("never held")
+            && said.contains(&hex(&gone))
+            && said.contains("1 drops up to there are not"),
+        "{said}"
+    );
+    // It is not forgotten with the next sync.
+    let said = bench.json("ana", &["sync"]);
+    assert_eq!(said["not_here"][0]["digest"], hex(&gone));
+    assert!(
+        !bench
+            .desk("ana", &["sync"])
+            .ok()
+            .contains("every drop up to there")
+    );
+}
+
+#[test]
+fn a_false_list_is_a_fault_until_it_is_settled() {
+    let (bench, _) = synced();
+    let never = [7; 32];
+    let window = bench.past(1);
+    bench
+        .server
+        .lock()
+        .listed
+        .insert(window, vec![(never, 67_195)]);
+    refuses(&bench, &["missing body", "--forget-listed"]);
+    bench.server.lock().hidden.insert(never);
+    bench.server.close(window);
+    refuses(&bench, &["hidden drop", "--forget-listed"]);
+    bench
+        .desk("ana", &["sync", "--forget-listed", "07"])
+        .fails(2, &["not the digest"]);
+    bench
+        .desk("ana", &["sync", "--forget-listed", &"08".repeat(32)])
+        .fails(2, &["not listed"]);
+    let said = bench
+        .desk("ana", &["sync", "--forget-listed", &hex(&never)])
+        .ok();
+    assert!(said.contains("settled by you"), "{said}");
+    bench.desk("ana", &["sync"]).ok();
+}
+
+#[test]
+fn server_logs_a_release_that_it_refused_to_excuse_a_body() {
+    let (bench, _) = synced();
+    let dropped = file(&bench, 2, "dropped", 8);
+    // Ana's request would have been refused by an honest server: she has not cosigned the window.
+    let window = bench.past(8);
+    bench.desk("ana", &["release", &window.to_string()]).ok();
+    {
+        let mut state = bench.server.lock();
+        let release = state.leaves.pop().unwrap();
+        state.listed.insert(window, vec![(dropped, 67_195)]);
+        state.close(window);
+        state.leaves.push(sealdrop_core::log::leaf::Leaf {
+            window: sealdrop_core::time::Window(window + 1),
+            ..release
+        });
+        state.listed.remove(&window);
+        state.close(window + 1);
+    }
+    refuses(&bench, &["missing body", &hex(&dropped)]);
+}
