@@ -26,7 +26,7 @@ pub(super) async fn accept(State(app): State<Arc<App>>, request: Request) -> Ans
     let rosters = app.store.rosters().ok_or(Error::NoRoster)?;
     check_size(&rosters, size)?;
     let permit = receive(&app)?;
-    if app.store.is_full_for(size) {
+    if app.store.is_full_for_announced(size) {
         return Err(Error::Full);
     }
     if size > SMALL {

@@ -3,13 +3,13 @@
 use axum::http::request::Parts;
 use sealdrop_core::encoding::sha256;
 use sealdrop_core::note::Note;
-use sealdrop_core::request::{HEADER, Received, UnverifiedRequest};
+use sealdrop_core::request::{HEADER, Received, Request, UnverifiedRequest};
 
 use super::App;
 use crate::error::Error;
 
-/// Lets a member's request pass, once, and gives its note. Every refusal is the same 401.
-pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<Note, Error> {
+/// Lets a member's request pass, once, and gives what was signed, with its note. Every refusal is the same 401.
+pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<(Request, Note), Error> {
     let rosters = app.store.rosters().ok_or(Error::NotAMember)?;
     let roster = &rosters.current;
     let mut values = parts.headers.get_all(HEADER).iter();
@@ -42,5 +42,5 @@ pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<Note, Error
         .map_err(|_| Error::NotAMember)?;
     app.nonces
         .remember(request.nonce, app.store.open_window())?;
-    Ok(unverified.note().clone())
+    Ok((request, unverified.note().clone()))
 }

@@ -75,9 +75,10 @@ impl App {
         self.store.tick().await;
         if let Some(rosters) = self.store.rosters() {
             let window = self.store.open_window();
-            self.uploads.forget_before(window, &self.store);
+            let now = (self.clock)();
+            self.uploads.forget_before(window, now, &self.store);
             self.nonces
-                .forget(window, rosters.current.window_length(), (self.clock)());
+                .turn(window, rosters.current.window_length(), now);
         }
     }
 }
@@ -159,14 +160,14 @@ pub(crate) fn ops_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Around every request: the bounds of its body before it, the record of its answer after it.
+/// Around every request: its form and the bounds of its body before it, the record of its answer after it.
 ///
 /// What is recorded is method, matched route and status class. Never the path, a header, a size or an address.
 async fn frame(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let mut response = match check_body(&request, route) {
+    let mut response = match check(&request, route) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
@@ -183,8 +184,12 @@ async fn frame(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses a body without a length, or one beyond the bound, before anything of it is read.
-fn check_body(request: &Request, route: &str) -> Result<(), Error> {
+/// Refuses a query, as no path has one: two readings of what a member signed would be one too many. Refuses a body without a length, or
+/// one beyond the bound, before anything of it is read.
+fn check(request: &Request, route: &str) -> Result<(), Error> {
+    if request.uri().query().is_some() {
+        return Err(Error::BadRequest);
+    }
     let has_body = matches!(
         *request.method(),
         Method::POST | Method::PUT | Method::PATCH

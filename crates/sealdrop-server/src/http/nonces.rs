@@ -32,16 +32,19 @@ struct Seen {
 
 impl Seen {
     /// Writes behind the last whole nonce, so that one which failed half-way is written over.
-    fn append(&mut self, nonce: &[u8; 16], path: &Path) -> io::Result<()> {
-        let file = match &self.file {
-            Some(file) => file,
-            None => self
-                .file
-                .insert(owner_only().create(true).truncate(false).open(path)?),
-        };
-        file.write_all_at(nonce, self.kept * 16)?;
+    fn append(&mut self, nonce: &[u8; 16], dir: &Path, window: u64) -> io::Result<()> {
+        let at = self.kept * 16;
+        self.file(dir, window)?.write_all_at(nonce, at)?;
         self.kept += 1;
         Ok(())
+    }
+
+    fn file(&mut self, dir: &Path, window: u64) -> io::Result<&File> {
+        let path = dir.join(window.to_string());
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(owner_only().create(true).truncate(false).open(path)?)),
+        }
     }
 }
 
@@ -80,16 +83,19 @@ impl Nonces {
             return Err(Error::NotAMember);
         }
         let seen = windows.entry(window).or_default();
-        if let Err(error) = seen.append(&nonce, &self.dir.join(window.to_string())) {
+        if let Err(error) = seen.append(&nonce, &self.dir, window) {
             tracing::warn!(%error, "a nonce cannot be kept");
         }
         seen.nonces.insert(nonce);
         Ok(())
     }
 
-    /// Forgets the windows whose requests are too old to be accepted anyway.
-    pub(super) fn forget(&self, open: u64, length: u64, now: Time) {
+    /// Makes the file of the open window, so that its birth does not say when the first request came, and forgets the windows whose
+    /// requests are too old to be accepted anyway.
+    pub(super) fn turn(&self, open: u64, length: u64, now: Time) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        // What fails here fails, and is told, with the first request.
+        let _ = windows.entry(open).or_default().file(&self.dir, open);
         windows.retain(|&window, _| {
             let keep = window >= open
                 || now.0 <= Window(window).end(length).0.saturating_add(NONCE_MEMORY);

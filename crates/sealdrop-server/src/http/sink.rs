@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::pace::Incoming;
 use crate::error::Error;
-use crate::store::folder::owner_only;
+use crate::store::folder::{owner_only, stamp, stamp_file};
 use crate::store::{Body, Store};
 use crate::system;
 
@@ -78,9 +78,10 @@ impl Sink {
         .await
     }
 
-    /// Makes the file durable, and a drop of it.
+    /// Makes the file durable, and a drop of it. The times that it shows are set before, so that the true ones do not reach the disk.
     pub(super) async fn store(self, store: &Arc<Store>) -> Result<Leaf, Error> {
         let mut sink = blocking(move || {
+            stamp_file(&self.file, self.store.stamp_time());
             self.file.sync_all()?;
             Ok(self)
         })
@@ -90,6 +91,7 @@ impl Sink {
             .put(digest, sink.len, Body::Apart(sink.path.clone()))
             .await?;
         sink.kept = true;
+        stamp(&store.uploads(), store.stamp_time());
         Ok(leaf)
     }
 }

@@ -4,7 +4,7 @@
 //! Once it is complete the file is a pack, and an empty file takes its place whose name says which leaf it became:
 //!
 //! ```text
-//! <window>-<id>-<length>                        under way; the file's length is the offset
+//! <window>-<id>-<length>                        under way; the file's length is the offset. Made with the first byte
 //! <window>-<id>-<length>-<digest>-<window>      complete
 //! tmp-<id>                                      a large POST /v1/drops; removed at the next start
 //! ```
@@ -16,6 +16,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use sealdrop_core::encoding::{from_decimal, from_hex, hex};
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
-use sealdrop_core::time::Window;
+use sealdrop_core::time::{Time, Window};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedMutexGuard, watch};
 
@@ -34,7 +35,7 @@ use super::sink::{CHUNK, ROOM, blocking, gather, told};
 use super::{Answer, App, content_length, decimal_header, segment, text_header};
 use crate::error::Error;
 use crate::store::disk::read_up_to;
-use crate::store::folder::owner_only;
+use crate::store::folder::{owner_only, stamp, stamp_file, sync_dir};
 use crate::store::{Body, Rosters, Store};
 use crate::system;
 
@@ -45,6 +46,8 @@ const PARTIAL: &str = "application/partial-upload";
 
 /// How many uploads may have begun and not ended, for each that may be received at the same time.
 const BEGUN_PER_PLACE: usize = 16;
+/// For how many seconds an upload without a byte is remembered.
+const EMPTY_TIME: u64 = 600;
 /// How long a request waits for the one before it on the same upload to let go.
 const TAKE_OVER: Duration = Duration::from_secs(10);
 
@@ -54,16 +57,21 @@ type Id = [u8; 16];
 pub(crate) struct Uploads {
     dir: PathBuf,
     begun: Mutex<HashMap<Id, Arc<Upload>>>,
+    /// How many have begun since the start.
+    count: AtomicU64,
 }
 
 struct Upload {
     began: u64,
+    /// Among those begun since the start, which one, and when: for uploads without a byte, which no disk knows of.
+    turn: u64,
+    time: Time,
     length: u64,
     path: PathBuf,
     stage: Arc<tokio::sync::Mutex<Stage>>,
     /// Tells a request that still holds the upload that its client has come back.
     let_go: watch::Sender<()>,
-    complete: std::sync::atomic::AtomicBool,
+    complete: AtomicBool,
 }
 
 /// The one request that may change an upload, and how it hears that another wants to.
@@ -90,6 +98,7 @@ impl Uploads {
                 .file_name()
                 .to_str()
                 .and_then(|name| Upload::parse(name, &dir, len))
+                .filter(|(_, upload)| len > 0 || upload.complete.load(Ordering::Relaxed))
             {
                 begun.insert(id, Arc::new(upload));
             } else {
@@ -100,6 +109,7 @@ impl Uploads {
         Ok(Self {
             dir,
             begun: Mutex::new(begun),
+            count: AtomicU64::new(0),
         })
     }
 
@@ -113,12 +123,38 @@ impl Uploads {
             .ok_or(Error::NotFound)
     }
 
-    /// Forgets what was not completed by the end of the window after the one it began in, and what was, likewise.
-    pub(super) fn forget_before(&self, open: u64, store: &Store) {
+    /// Adds a new upload. When all places are taken, the oldest without a byte gives way: it cost its client nothing.
+    fn add(&self, id: Id, upload: Arc<Upload>, places: usize) -> Result<(), Error> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = begun
+            .values()
+            .filter(|upload| !upload.complete.load(Ordering::Relaxed))
+            .count();
+        if under_way >= places {
+            let oldest = begun
+                .iter()
+                .filter(|(_, upload)| upload.is_empty())
+                .min_by_key(|(_, upload)| upload.turn)
+                .map(|(id, _)| *id)
+                .ok_or(Error::Busy)?;
+            // Its first byte may be coming at this moment; then there is no room after all.
+            if !begun[&oldest].forget_empty() {
+                return Err(Error::Busy);
+            }
+            begun.remove(&oldest);
+        }
+        begun.insert(id, upload);
+        Ok(())
+    }
+
+    /// Forgets what was not completed by the end of the window after the one it began in, and what was, likewise; and what has no byte
+    /// after [`EMPTY_TIME`].
+    pub(super) fn forget_before(&self, open: u64, now: Time, store: &Store) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         begun.retain(|_, upload| {
             if upload.began + 1 >= open {
-                return true;
+                let late = now.0 >= upload.time.0.saturating_add(EMPTY_TIME);
+                return !(late && upload.forget_empty());
             }
             // One that is being written to at this moment goes at a later look.
             let Ok(mut stage) = upload.stage.try_lock() else {
@@ -134,6 +170,8 @@ impl Upload {
     fn new(dir: &Path, id: &Id, began: u64, length: u64) -> Self {
         Self {
             began,
+            turn: 0,
+            time: Time(0),
             length,
             path: dir.join(format!("{began}-{}-{length}", hex(id))),
             stage: Arc::new(tokio::sync::Mutex::new(Stage::UnderWay {
@@ -178,6 +216,25 @@ impl Upload {
         ))
     }
 
+    /// Whether no byte has come, and none is coming.
+    fn is_empty(&self) -> bool {
+        let stage = self.stage.try_lock();
+        stage.is_ok_and(|stage| matches!(*stage, Stage::UnderWay { offset: 0, .. }))
+    }
+
+    /// Forgets it if no byte has come, and none is coming. A failed first write may have left a file.
+    fn forget_empty(&self) -> bool {
+        let Ok(mut stage) = self.stage.try_lock() else {
+            return false;
+        };
+        let empty = matches!(*stage, Stage::UnderWay { offset: 0, .. });
+        if empty {
+            let _ = fs::remove_file(&self.path);
+            *stage = Stage::Forgotten;
+        }
+        empty
+    }
+
     /// Waits for a request that still holds this upload: its client has broken it off, or it will end soon. The second value tells
     /// when to let go in turn.
     async fn take(&self) -> Result<Held, Error> {
@@ -217,40 +274,17 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Answ
     }
     let rosters = app.store.rosters().ok_or(Error::NoRoster)?;
     check_size(&rosters, length)?;
-    if app.store.is_full_for(length) {
+    if app.store.is_full_for_announced(length) {
         return Err(Error::Full);
     }
     let id = system::random();
-    let upload = Arc::new(Upload::new(
-        &app.uploads.dir,
-        &id,
-        app.store.open_window(),
-        length,
-    ));
-    {
-        let mut begun = app
-            .uploads
-            .begun
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let under_way = begun
-            .values()
-            .filter(|upload| !upload.complete.load(std::sync::atomic::Ordering::Relaxed))
-            .count();
-        if under_way >= app.limits.max_uploads.saturating_mul(BEGUN_PER_PLACE) {
-            return Err(Error::Busy);
-        }
-        begun.insert(id, upload.clone());
-    }
-    let made = blocking(move || owner_only().create_new(true).open(&upload.path).map(drop)).await;
-    if let Err(error) = made {
-        app.uploads
-            .begun
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
-        return Err(error);
-    }
+    let upload = Upload {
+        turn: app.uploads.count.fetch_add(1, Ordering::Relaxed),
+        time: (app.clock)(),
+        ..Upload::new(&app.uploads.dir, &id, app.store.open_window(), length)
+    };
+    let places = app.limits.max_uploads.saturating_mul(BEGUN_PER_PLACE);
+    app.uploads.add(id, Arc::new(upload), places)?;
     let location =
         HeaderValue::try_from(format!("/v1/uploads/{}", hex(&id))).map_err(|_| Error::Internal)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
@@ -307,24 +341,22 @@ pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Ans
         return Err(Error::BadRequest);
     }
     let rosters = app.store.rosters().ok_or(Error::NoRoster)?;
-    let permit = receive(&app)?;
-    if app.store.is_full_for(size) {
-        return Err(Error::Full);
-    }
     let (stage, wanted) = upload.take().await?;
+    // Before anything is said of room: with an offset that is not ours nothing is to be learned about others. Room was looked for when the
+    // upload began, and is looked for again with each chunk that came.
+    match &*stage {
+        Stage::Complete(leaf) if completes && size == 0 && from == upload.length => {
+            return Ok(promised(&app, leaf));
+        }
+        Stage::UnderWay { offset, .. } if *offset == from => {}
+        Stage::Complete(_) | Stage::UnderWay { .. } => return Err(Error::Conflict),
+        Stage::Forgotten => return Err(Error::NotFound),
+    }
+    let permit = receive(&app)?;
     // In a task of its own, so that what arrived is kept when the client goes and hyper drops the future of its request.
     let task = tokio::spawn(async move {
         let _permit = permit;
         let body = Incoming::new(request, &app.limits)?;
-        let offset = match &*stage {
-            Stage::Complete(leaf) if completes && size == 0 && from == upload.length => {
-                return Ok(promised(&app, leaf));
-            }
-            Stage::UnderWay { offset, .. } if *offset == from => *offset,
-            Stage::Complete(_) | Stage::UnderWay { .. } => return Err(Error::Conflict),
-            Stage::Forgotten => return Err(Error::NotFound),
-        };
-        debug_assert_eq!(offset, from);
         let (stage, received) =
             receive_piece(&app, &upload, (stage, wanted), body, &rosters).await?;
         if matches!(received, Err(Error::NotADrop)) {
@@ -382,10 +414,14 @@ async fn receive_piece(
         }
     }
     // The offset that the client is told is one that survives a loss of power.
-    let upload = upload.clone();
+    let (upload, store) = (upload.clone(), app.store.clone());
     let stage = blocking(move || {
-        if matches!(*stage, Stage::UnderWay { .. }) {
-            File::open(&upload.path)?.sync_data()?;
+        if matches!(*stage, Stage::UnderWay { offset: 1.., .. }) {
+            let file = File::open(&upload.path)?;
+            stamp_file(&file, store.stamp_time());
+            file.sync_data()?;
+            stamp(&store.uploads(), store.stamp_time());
+            sync_dir(&store.uploads())?;
         }
         Ok(stage)
     })
@@ -427,14 +463,16 @@ async fn complete(
         .put(digest?, length, Body::Apart(upload.path.clone()))
         .await?;
     // A marker that is lost costs a client a second upload, which gets the same promise.
-    let _ = owner_only()
+    if let Ok(marker) = owner_only()
         .create(true)
         .truncate(true)
-        .open(upload.marker(&leaf));
+        .open(upload.marker(&leaf))
+    {
+        stamp_file(&marker, app.store.stamp_time());
+    }
+    stamp(&app.store.uploads(), app.store.stamp_time());
     *stage = Stage::Complete(leaf);
-    upload
-        .complete
-        .store(true, std::sync::atomic::Ordering::Relaxed);
+    upload.complete.store(true, Ordering::Relaxed);
     Ok(leaf)
 }
 
@@ -455,10 +493,14 @@ impl Stage {
         else {
             return Err(Error::NotFound);
         };
-        let file = owner_only().open(&upload.path).map_err(told)?;
         if store.is_full_for(chunk.len() as u64) {
             return Err(Error::Full);
         }
+        let file = owner_only()
+            .create(*offset == 0)
+            .truncate(false)
+            .open(&upload.path)
+            .map_err(told)?;
         if hash.is_none() {
             *hash = Some(hash_up_to(&file, *offset).map_err(told)?);
         }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use sealdrop_core::encoding::{from_decimal, from_hex, hex};
+use sealdrop_core::time::Window;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
@@ -114,8 +115,13 @@ pub(super) async fn release(State(app): State<Arc<App>>, request: Request) -> An
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
     let body = Incoming::new(request, &app.limits)?.all().await?;
-    let note = member::check(&app, &parts, &body)?;
-    app.store.release(window?, note.to_string()).await?;
+    let (signed, note) = member::check(&app, &parts, &body)?;
+    let window = window?;
+    // What desks will read in the log.
+    if signed.releases() != Some(Window(window)) {
+        return Err(Error::BadRequest);
+    }
+    app.store.release(window, note.to_string()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -37,6 +37,9 @@ use disk::Disk;
 use folder::Folder;
 use index::{DropRow, Index};
 
+/// How finely an outsider may learn how full the store was, at most.
+const STEP: u64 = 64 << 20;
+
 /// What the store needs to be told.
 pub(crate) struct Options {
     pub(crate) data: PathBuf,
@@ -75,6 +78,8 @@ pub(crate) struct Shared {
     held: RwLock<BTreeMap<u64, Held>>,
     /// Bytes of packs and uploads.
     used: AtomicU64,
+    /// The same when the open window began or the server started, less what closed windows gave back since.
+    used_before: AtomicU64,
     /// Set when a sync failed or the writer ended: what is on the disk is then unknown until a restart looks.
     failed: AtomicBool,
     open_window: AtomicU64,
@@ -167,6 +172,11 @@ impl Store {
         self.shared.folder.uploads()
     }
 
+    /// The time that files show.
+    pub(crate) fn stamp_time(&self) -> sealdrop_core::time::Time {
+        self.shared.stamp_time()
+    }
+
     pub(crate) fn nonces(&self) -> PathBuf {
         self.shared.folder.nonces()
     }
@@ -197,9 +207,30 @@ impl Store {
         !self.shared.failed.load(Ordering::Relaxed) && !self.jobs.is_closed()
     }
 
-    /// Whether `more` bytes would go beyond the disk's reserve or the store's limit.
+    /// Whether `more` bytes, which are here, would go beyond the disk's reserve or the store's limit. For a size that was only announced,
+    /// use [`Store::is_full_for_announced`].
     pub(crate) fn is_full_for(&self, more: u64) -> bool {
         self.shared.is_full_for(more)
+    }
+
+    /// Whether `more` bytes would not have fitted when the open window began, roughly. An answer by this does not count what came since, as
+    /// one by [`Store::is_full_for`] would for anybody who announces sizes and sends nothing. docs/leakage.md, "Known and accepted".
+    pub(crate) fn is_full_for_announced(&self, more: u64) -> bool {
+        let shared = &self.shared;
+        let step = shared
+            .max_store
+            .map_or(STEP, |max| (max / 64).clamp(1, STEP));
+        let before = shared.used_before.load(Ordering::Relaxed);
+        // What the store took since is not free any more, and is counted as if it were; what others freed on the disk is seen at once.
+        let free = shared.disk.free(shared.folder.root()).unwrap_or(u64::MAX);
+        let free = free
+            .saturating_add(shared.used.load(Ordering::Relaxed))
+            .saturating_sub(before);
+        let used = before.div_ceil(step).saturating_mul(step);
+        shared
+            .max_store
+            .is_some_and(|max| used.saturating_add(more) > max)
+            || free / step * step < shared.reserve.saturating_add(more)
     }
 
     /// Counts bytes of uploads that came, or went.
@@ -412,6 +443,21 @@ impl Shared {
         // A disk that does not say how much is free is taken at its word when it refuses a write.
         let free = self.disk.free(self.folder.root()).unwrap_or(u64::MAX);
         free < self.reserve.saturating_add(more)
+    }
+
+    /// From now on announced sizes are judged by what is here now.
+    fn look_at_room(&self) {
+        let used = self.used.load(Ordering::Relaxed);
+        self.used_before.store(used, Ordering::Relaxed);
+    }
+
+    /// A closed window's packs of this size went.
+    fn give_back(&self, bytes: u64) {
+        for count in [&self.used, &self.used_before] {
+            let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                Some(used.saturating_sub(bytes))
+            });
+        }
     }
 
     fn count(&self, bytes: i64) {

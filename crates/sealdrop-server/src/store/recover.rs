@@ -94,6 +94,7 @@ pub(super) fn open(options: Options) -> Result<(Writer, Index), StartError> {
         published: RwLock::new(published),
         held: RwLock::new(held),
         used: AtomicU64::new(used),
+        used_before: AtomicU64::new(used),
         failed: AtomicBool::new(false),
         open_window: AtomicU64::new(open.as_ref().map_or(0, |open| open.number)),
         folder,

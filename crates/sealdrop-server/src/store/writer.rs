@@ -282,6 +282,7 @@ impl Writer {
                 }
             }
             if !moved.is_empty() {
+                folder::stamp(&dir, self.shared.stamp_time());
                 sync_dir(&dir)?;
             }
             self.append(&entries, false, |_| Ok(()))
@@ -423,7 +424,8 @@ impl Writer {
 
     // Windows.
 
-    /// Closes the open window if its time is over, and opens the one of now. Without a roster there are none.
+    /// Closes the open window if its time is over, and opens the one of now. Without a roster there are none. Fails when the clock is behind
+    /// the open window or the log, as nothing may be dated ahead or back.
     pub(super) fn turn(&mut self) -> Result<(), Failure> {
         let Some(length) = self.window_length else {
             return Ok(());
@@ -432,6 +434,9 @@ impl Writer {
             return Err(Failure::Fault);
         }
         let now = (self.shared.clock)().window(length).0;
+        if self.open.as_ref().is_some_and(|open| now < open.number) {
+            return Err(Failure::Clock);
+        }
         if self.open.as_ref().is_some_and(|open| now > open.number) {
             self.close()?;
         }
@@ -464,6 +469,7 @@ impl Writer {
             len: 0,
         });
         self.shared.open_window.store(number, Ordering::Relaxed);
+        self.shared.look_at_room();
         let mut held = self
             .shared
             .held
@@ -587,7 +593,7 @@ impl Writer {
         let removed =
             std::fs::remove_dir_all(&dir).and_then(|()| sync_dir(&self.shared.folder.packs()));
         match removed {
-            Ok(()) => self.shared.count(-(bytes as i64)),
+            Ok(()) => self.shared.give_back(bytes),
             // The next start removes what is left.
             Err(error) => tracing::error!(%error, "the packs of a window cannot be removed"),
         }

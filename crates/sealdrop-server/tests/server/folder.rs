@@ -39,6 +39,51 @@ async fn the_data_folder_is_the_owners_alone() {
 
 #[tokio::test]
 async fn nothing_at_rest_is_finer_than_a_window_file_times_included() {
+    // Large drops show no time even before the heartbeat.
+    let world = World::with(1, |config| {
+        config.limits.heartbeat = std::time::Duration::from_secs(3_600);
+    })
+    .await;
+    until("the nonces of a window that nobody read in", async || {
+        world.data().join(format!("nonces/{FIRST}")).exists()
+    })
+    .await;
+    world.leave(&large(1)).await;
+    let drop = large(2);
+    for (end, complete, status) in [(100_000, "?0", 204), (drop.len(), "?1", 201)] {
+        let length = drop.len().to_string();
+        let begun = send(
+            world.addr(),
+            "POST",
+            "/v1/uploads",
+            &[("Upload-Length", &length), ("Upload-Complete", "?0")],
+            b"",
+        )
+        .await;
+        let headers = [
+            ("Content-Type", "application/partial-upload"),
+            ("Upload-Offset", "0"),
+            ("Upload-Complete", complete),
+        ];
+        let path = begun.header("location").unwrap();
+        let reply = send(world.addr(), "PATCH", path, &headers, &drop[..end]).await;
+        assert_eq!(reply.status, status);
+    }
+    let mut paths = files(&world.data().join("packs"));
+    assert_eq!(paths.len(), 4, "{paths:?}");
+    paths.extend(files(&world.data().join("uploads")));
+    assert_eq!(paths.len(), 6, "{paths:?}");
+    paths.push(world.data().join("uploads"));
+    for path in paths {
+        let times = fs::metadata(&path).unwrap();
+        assert_eq!(
+            (times.mtime() as u64, times.mtime_nsec()),
+            (FIRST * LENGTH, 0),
+            "{}",
+            path.display()
+        );
+    }
+
     let mut world = World::new().await;
     world.leave(&small(1)).await;
     world.leave(&large(2)).await;

@@ -185,12 +185,32 @@ async fn too_many_uploads_at_a_time_are_told_to_come_again() {
             b"",
         )
         .await
-        .status
     };
-    for _ in 0..32 {
-        assert_eq!(begin().await, 201);
+    let mut begun = Vec::new();
+    for _ in 0..34 {
+        let reply = begin().await;
+        assert_eq!(reply.status, 201, "the oldest without a byte gives way");
+        begun.push(reply.header("location").unwrap().to_owned());
     }
-    assert_eq!(begin().await, 503);
+    for (position, path) in begun.iter().enumerate() {
+        let look = send(world.addr(), "HEAD", path, &[], b"").await;
+        assert_eq!(look.status, if position < 2 { 404 } else { 204 });
+    }
+    for path in &begun[2..] {
+        let headers = [
+            ("Content-Type", "application/partial-upload"),
+            ("Upload-Offset", "0"),
+            ("Upload-Complete", "?0"),
+        ];
+        until("a byte to be taken", async || {
+            send(world.addr(), "PATCH", path, &headers, b"a")
+                .await
+                .status
+                == 204
+        })
+        .await;
+    }
+    assert_eq!(begin().await.status, 503, "one with bytes does not");
 }
 
 #[tokio::test]

@@ -140,13 +140,29 @@ async fn a_window_left_open_by_a_crash_is_closed_at_the_start() {
 
 #[tokio::test]
 async fn server_back_dates_or_re_orders_and_a_clock_behind_the_log_accepts_nothing() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     world.leave(&small(1)).await;
     world.next_window().await;
-    world.hands.set(NOON);
-    // The window of now is the one that is open, or later: never a closed one.
+    // Within the open window a step back changes nothing.
+    world.hands.set((FIRST + 1) * LENGTH);
     assert_eq!(world.leave(&small(2)).await.leaf().window.0, FIRST + 1);
-    verify(&world).await;
+    // Behind it nothing is accepted: neither into a window that is closed nor into one that has not come. Large drops, uploads, and after a
+    // restart too.
+    world.hands.set((FIRST + 1) * LENGTH - 1);
+    for again in 0..2 {
+        for drop in [small(3), large(4)] {
+            let reply = world.post("/v1/drops", &drop).await;
+            assert_eq!(reply.status, 503, "{again}");
+            assert!(reply.header("retry-after").is_some());
+        }
+        assert!(world.fetch(FIRST, &small(1)).await.body == small(1));
+        world.restart().await;
+    }
+    // It passes when the clock is right.
+    world.hands.set((FIRST + 1) * LENGTH + 20);
+    assert_eq!(world.leave(&small(3)).await.leaf().window.0, FIRST + 1);
+    world.next_window().await;
+    assert_eq!(verify(&world).await.count("drop"), 3);
 }
 
 #[tokio::test]

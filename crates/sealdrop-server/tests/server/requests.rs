@@ -7,7 +7,12 @@ const ROWS: &str = "
 GET     /                                       |                         | => 404
 GET     /v1                                     |                         | => 404
 GET     /v1/box                                 |                         | => 200
-GET     /v1/box?x=y                             |                         | => 200
+GET     /v1/box?x=y                             |                         | => 400
+GET     /v1/box?                                |                         | => 400
+POST    /v1/windows/500000/release?x            |                         | => 400
+GET     /log/checkpoint?x                       |                         | => 400
+POST    /v1/drops?x                             |                         | => 400
+GET     /nothing?x                              |                         | => 400
 GET     /v1/box/                                |                         | => 404
 GET     /v1/box/1                               |                         | => 200
 GET     /v1/box/2                               |                         | => 404

@@ -236,3 +236,63 @@ async fn an_upload_is_forgotten_at_the_end_of_the_window_after_its_own() {
     );
     assert!(world.fetch(FIRST, &drop).await.body == drop);
 }
+
+#[tokio::test]
+async fn an_upload_without_a_byte_is_forgotten_after_ten_minutes_and_at_a_restart() {
+    let mut world = World::new().await;
+    let drop = large(1);
+    let (empty, begun) = (
+        begin(&world, drop.len()).await,
+        begin(&world, drop.len()).await,
+    );
+    assert_eq!(patch(&world, &begun, 0, "?0", &drop[..1]).await.status, 204);
+    world.hands.set(NOON + 599);
+    // Two looks at the clock later it is still there.
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(look(&world, &empty).await.0, 0);
+    world.hands.set(NOON + 600);
+    until("it to be forgotten", async || {
+        send(world.addr(), "HEAD", &empty, &[], b"").await.status == 404
+    })
+    .await;
+    let empty = begin(&world, drop.len()).await;
+    assert_eq!(look(&world, &begun).await.0, 1);
+    world.restart().await;
+    assert_eq!(
+        send(world.addr(), "HEAD", &empty, &[], b"").await.status,
+        404
+    );
+    let reply = patch(&world, &begun, 1, "?1", &drop[1..]).await;
+    world.promise(&reply, &drop);
+}
+
+#[tokio::test]
+async fn outsider_does_not_count_drops_by_what_still_fits() {
+    let world = World::with(1, |config| config.limits.max_store = Some(3 << 20)).await;
+    let drop = large(1);
+    let path = begin(&world, drop.len()).await;
+    let probe = async || {
+        let reply = patch(&world, &path, 5, "?0", &drop[5..]).await.status;
+        let other = begin(&world, drop.len()).await;
+        let delete = send(world.addr(), "DELETE", &other, &[], b"").await.status;
+        (reply, delete)
+    };
+    let before = probe().await;
+    assert_eq!(before, (409, 204));
+    world.leave(&large(2)).await;
+    world.leave(&large(3)).await;
+    // No large drop has room any more; who has sent no bytes is not told.
+    assert_eq!(probe().await, before);
+    assert_eq!(patch(&world, &path, 0, "?1", &drop).await.status, 503);
+    assert_eq!(
+        send(world.addr(), "DELETE", &path, &[], b"").await.status,
+        204
+    );
+    // From the next window on it is refused before it is sent.
+    world.next_window().await;
+    let length = drop.len().to_string();
+    let headers = [("Upload-Length", &*length), ("Upload-Complete", "?0")];
+    let reply = send(world.addr(), "POST", "/v1/uploads", &headers, b"").await;
+    assert_eq!(reply.status, 503);
+    world.leave(&small(4)).await;
+}

@@ -117,6 +117,11 @@ async fn a_window_is_released_once_every_member_has_it() {
     cosign(&world, 0).await;
     assert_eq!(release(&world).await, 409, "not by everyone");
     cosign(&world, 1).await;
+    // A signed request that desks would not know as a release is none here either.
+    for other in ["?x", "?", "/", "?/release"] {
+        let reply = world.member("POST", &(path.clone() + other), b"").await;
+        assert!([400, 404].contains(&reply.status), "{other} {reply:?}");
+    }
     assert!(world.fetch(FIRST, &drop).await.body == drop);
 
     let signed = world.signed("POST", &path, b"");
