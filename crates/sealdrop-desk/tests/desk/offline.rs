@@ -261,15 +261,50 @@ fn a_forged_bundle_raises_no_fault() {
 #[test]
 fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
     let bench = Bench::new();
+    let init = [
+        "init",
+        "--join",
+        &bench.address(),
+        "--member",
+        "ana",
+        "--device-only",
+        "--device",
+        "laptop",
+        "--work-factor",
+        "2",
+    ];
+    bench.desk("laptop", &init).ok();
+    std::fs::write(
+        bench.path("card.json"),
+        bench.desk("laptop", &["keys", "--card"]).ok(),
+    )
+    .unwrap();
+    bench
+        .desk("ana", &["member", "add", &bench.arg("card.json")])
+        .ok();
+    bench.desk("ana", &["publish"]).ok();
     let roster = bench.server.roster();
     let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "not to be hidden");
-    let digest = bench.server.accept(&drop, bench.past(9));
+    let digest = sealdrop_core::encoding::hex(&bench.server.accept(&drop, bench.past(9)));
     bench.server.close(bench.past(9));
+    bench.desk("laptop", &["sync"]).ok();
     bench.desk("ana", &["sync"]).ok();
-    // As if an identity had come to this machine after the bundle.
-    let digest = sealdrop_core::encoding::hex(&digest);
-    let said = serde_json::json!({ "drops": {}, "cases": {}, "said": { digest: { "quarantined": { "reason": "damaged" } } } });
-    std::fs::write(bench.path("ana/inbox.json"), said.to_string()).unwrap();
+    let verdicts = serde_json::json!({ "drops": { digest: { "quarantined": { "reason": "damaged" } } }, "cases": {} });
+    let bundle = forge(&bench, "forged.tar", &[("verdicts.json", verdicts)]);
+    bench.desk("laptop", &["bundle", "in", &bundle]).ok();
+    // What is not carried because of it is said.
+    let out = bench
+        .desk("laptop", &["bundle", "out", &bench.arg("out.tar")])
+        .ok();
+    assert!(out.contains("1 with a verdict left out"), "{out}");
+    let all = bench.json("laptop", &["bundle", "out", "--all", &bench.arg("out.tar")]);
+    assert_eq!(all["drops"], 1);
+    // Were an identity to come to this machine, it would look for itself.
+    std::fs::copy(
+        bench.path("laptop/inbox.json"),
+        bench.path("ana/inbox.json"),
+    )
+    .unwrap();
     let inbox = bench.desk("ana", &["inbox"]).ok();
     assert!(inbox.contains("not to be hidden"), "{inbox}");
 }
