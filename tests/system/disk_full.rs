@@ -141,10 +141,12 @@ fn refuses_politely(world: &World, server: SocketAddr) {
         let drop = world.take(number.expect("there is no end of them"));
         let length = drop.len().to_string();
         let headers = [("upload-length", &*length), ("upload-complete", "?0")];
-        for reply in [
-            call(server, "POST", "/v1/drops", &[], Some(&drop)),
-            call(server, "POST", "/v1/uploads", &headers, Some(b"")),
-        ] {
+        let begin = || call(server, "POST", "/v1/uploads", &headers, Some(b""));
+        // Whether an announced size fits is answered by what was there when the window began.
+        wait_until("an upload is refused", || {
+            begin().is_ok_and(|reply| reply.status == 503)
+        });
+        for reply in [call(server, "POST", "/v1/drops", &[], Some(&drop)), begin()] {
             let reply = reply.expect("the server answers");
             assert_eq!(reply.status, 503, "{}", reply.text());
             let retry = reply.header("retry-after").expect("it says when");

@@ -217,15 +217,16 @@ impl Store {
     /// one by [`Store::is_full_for`] would for anybody who announces sizes and sends nothing. docs/leakage.md, "Known and accepted".
     pub(crate) fn is_full_for_announced(&self, more: u64) -> bool {
         let shared = &self.shared;
-        let step = shared
-            .max_store
-            .map_or(STEP, |max| (max / 64).clamp(1, STEP));
         let before = shared.used_before.load(Ordering::Relaxed);
         // What the store took since is not free any more, and is counted as if it were; what others freed on the disk is seen at once.
         let free = shared.disk.free(shared.folder.root()).unwrap_or(u64::MAX);
-        let free = free
-            .saturating_add(shared.used.load(Ordering::Relaxed))
-            .saturating_sub(before);
+        let all = free.saturating_add(shared.used.load(Ordering::Relaxed));
+        let free = all.saturating_sub(before);
+        // A power of two, so that it does not move with the few bytes of index that a drop takes.
+        let step = 1
+            << (shared.max_store.unwrap_or(all) / 64)
+                .clamp(1, STEP)
+                .ilog2();
         let used = before.div_ceil(step).saturating_mul(step);
         shared
             .max_store
