@@ -16,7 +16,8 @@
 //! ones do not reach the disk. The time of the last inode change (ctime) cannot be set by anyone, so all live files are stamped at a fixed
 //! rhythm, whatever the traffic ([`Folder::stamp_live`]): their ctime then says only that the server was running. What was written since the
 //! last beat, a few seconds ago, can be told from the rest until the next; a stop ends with a beat. Bodies are read without an access time
-//! (`O_NOATIME`).
+//! (`O_NOATIME`). The time of birth (btime), where the file system keeps one, cannot be set either: packs and nonces have a file from the
+//! beginning of the window, but a large drop and a resumable upload is a file born as it arrives (docs/leakage.md, "Known and accepted").
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
