@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use sealdrop_client::Proxy;
 
 use crate::failure::Failure;
 use crate::fields;
@@ -62,6 +63,24 @@ pub(crate) struct Global {
     /// Trust only the certificate authorities in this PEM file, for a server with a certificate of its own
     #[arg(long, alias = "ca-file", global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Network")]
     pub(crate) ca: Option<PathBuf>,
+}
+
+impl Global {
+    /// `sealdrop` with the options that say how the network is reached, for a command that a person is told to run next: without them it would
+    /// go around the proxy and give a reporter away. A proxy's password is left out.
+    pub(crate) fn program(&self) -> String {
+        let mut program = String::from("sealdrop");
+        if self.tor {
+            program.push_str(" --tor");
+        }
+        if let Some(proxy) = self.proxy.as_deref().and_then(|url| Proxy::parse(url).ok()) {
+            program.push_str(&format!(" --proxy socks5h://{proxy}"));
+        }
+        if let Some(ca) = &self.ca {
+            program.push_str(&format!(" --ca {}", ca.display()));
+        }
+        program
+    }
 }
 
 #[derive(Subcommand)]
@@ -335,5 +354,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_next_command_goes_the_same_way_and_hides_the_password() {
+        let program = |args: &[&str]| {
+            let args = [&["sealdrop"], args, &["man"]].concat();
+            Cli::try_parse_from(args)
+                .map(|cli| cli.global.program())
+                .ok()
+        };
+        assert_eq!(program(&[]).as_deref(), Some("sealdrop"));
+        assert_eq!(program(&["--tor"]).as_deref(), Some("sealdrop --tor"));
+        assert_eq!(
+            program(&[
+                "--proxy",
+                "socks5h://user:secret@127.0.0.1:9150",
+                "--ca",
+                "ca.pem"
+            ])
+            .as_deref(),
+            Some("sealdrop --proxy socks5h://127.0.0.1:9150 --ca ca.pem")
+        );
     }
 }

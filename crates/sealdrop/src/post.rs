@@ -44,7 +44,7 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
         let result = client.send(&mut source, resume, OnFailure::Keep, &mut |event| {
             progress.event(&event)
         });
-        result.map_err(|failed| unsent(failed, args))?
+        result.map_err(|failed| unsent(failed, args, global))?
     };
     let promised = receipt::verify_promise(&sent, &sealed_to);
     // Whatever it is worth, it is what the server signed: if it is no promise, it is the evidence of that.
@@ -77,7 +77,8 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     );
     if let Some(receipt) = &receipt {
         text.push_str(&format!(
-            "Receipt: {receipt}\n\nLater:\n  sealdrop check --receipt {receipt}\n"
+            "Receipt: {receipt}\n\nLater:\n  {} check --receipt {receipt}\n",
+            global.program()
         ));
     }
     let fields = fields! {
@@ -183,7 +184,7 @@ fn newest_of(
     Ok(None)
 }
 
-fn unsent(failed: SendError, args: &PostArgs) -> Failure {
+fn unsent(failed: SendError, args: &PostArgs, global: &Global) -> Failure {
     let SendError {
         error,
         resume,
@@ -211,8 +212,23 @@ fn unsent(failed: SendError, args: &PostArgs) -> Failure {
         error => error.into_failure(),
     };
     failure
-        .hint(format!("to go on where it stopped, within this window or the next:\n  sealdrop post '{}' {} --resume {id}", args.address, args.file.display()))
+        .hint(format!(
+            "to go on where it stopped, within this window or the next:\n  {} post '{}' {}{} --resume {id}",
+            global.program(),
+            args.address,
+            args.file.display(),
+            kept_options(args)
+        ))
         .field("resume", id.to_string())
+}
+
+/// The options that a repeated `post` needs again.
+fn kept_options(args: &PostArgs) -> String {
+    let option = |name: &str, path: &Option<PathBuf>| {
+        path.as_ref()
+            .map_or(String::new(), |path| format!(" {name} {}", path.display()))
+    };
+    option("--box", &args.box_file) + &option("--receipt", &args.receipt)
 }
 
 /// A drop on disk.

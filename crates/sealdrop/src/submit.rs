@@ -75,7 +75,7 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     let unsaved = unsaved.into_iter().next();
     let words = draft.phrase.words();
     let (text, fields) = report(
-        args,
+        (args, global),
         &address,
         &the_box,
         sent.as_ref(),
@@ -167,7 +167,7 @@ fn send_until(
 
 /// What became of a report that the server took. Without `promise` what it answered is not to be believed, and is the evidence.
 fn report(
-    args: &SubmitArgs,
+    (args, global): (&SubmitArgs, &Global),
     address: &Address,
     the_box: &VerifiedBox,
     sent: Option<&Sent>,
@@ -210,7 +210,8 @@ fn report(
     }
     if let (Some(path), Some(_)) = (receipt, promise) {
         text.push_str(&format!(
-            "\nLater:\n  sealdrop check --receipt {}\n",
+            "\nLater:\n  {} check --receipt {}\n",
+            global.program(),
             path.display()
         ));
     }
