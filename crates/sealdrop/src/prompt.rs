@@ -3,7 +3,11 @@
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
 
 use inquire::{Confirm, InquireError, Text};
 use rand_core::Rng as _;
@@ -15,8 +19,14 @@ use crate::cli::ReportArgs;
 use crate::failure::Failure;
 use crate::files;
 use crate::form::Form;
-use crate::interrupt;
+use crate::interrupt::{self, Editing};
 use crate::output::Output;
+
+/// How often an editor is looked after.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long an editor that was asked to end may take.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether there is somebody to ask.
 pub(crate) fn is_possible() -> bool {
@@ -170,6 +180,8 @@ fn edit(form: &Form) -> Result<Form, Failure> {
         Failure::usage("no editor is set")
             .hint("set EDITOR, for instance EDITOR=nano, or leave out --edit")
     })?;
+    // From before there is anything to remove until it is removed.
+    let editing = Editing::start();
     let folder = PrivateFolder::create()?;
     let path = folder.0.join("report.md");
     let mut file = files::NewFile::create(&path)?;
@@ -177,10 +189,10 @@ fn edit(form: &Form) -> Result<Form, Failure> {
     file.file().flush().map_err(|error| file.failed(&error))?;
     let mut words = editor.split_whitespace();
     let program = words.next().expect("it is not empty");
-    let ignored = interrupt::Ignored::start();
-    let status = Command::new(program).args(words).arg(&path).status();
-    drop(ignored);
-    match status {
+    match run_editor(Command::new(program).args(words).arg(&path), &editing) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            return Err(interrupt::stopped());
+        }
         Ok(status) if status.success() => {}
         Ok(_) => {
             return Err(
@@ -202,6 +214,47 @@ fn edit(form: &Form) -> Result<Form, Failure> {
         .and_then(|file| file.take(MAX_REPORT as u64).read_to_string(&mut text))
         .map_err(|error| files::cannot_read(&path, &error))?;
     Ok(Form::from_markdown(&text))
+}
+
+/// Waits until the editor ends. When this program is to end, the editor is too, and [`io::ErrorKind::Interrupted`] says so.
+fn run_editor(command: &mut Command, editing: &Editing) -> io::Result<ExitStatus> {
+    let mut child = command.spawn()?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if editing.is_over() {
+            end(&mut child);
+            break child.wait()?;
+        }
+        thread::sleep(LOOK);
+    };
+    // A closed terminal tells both, and an editor may have ended well for it, the text unfinished.
+    if editing.is_over() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    Ok(status)
+}
+
+/// Asks an editor to end, so that it leaves the terminal as it was, and does not ask twice.
+fn end(child: &mut Child) {
+    #[cfg(unix)]
+    if rustix::process::kill_process(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::TERM,
+    )
+    .is_ok()
+    {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+    // It may have ended by itself.
+    let _ = child.kill();
 }
 
 /// A folder that nobody else can enter, removed with all that an editor leaves in it.

@@ -156,6 +156,39 @@ fn a_report_is_written_in_an_editor() {
 }
 
 #[test]
+fn a_draft_is_removed_when_the_program_is_ended_while_the_editor_runs() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::HUP, Signal::TERM] {
+        let server = LyingServer::start();
+        let place = Place::new();
+        place.write("editor.sh", "#!/bin/sh\n: > ready\nexec sleep 600\n");
+        let address = server.address.to_string();
+        let mut command = place.command(&["submit", &address, "--edit", "--yes"]);
+        command
+            .env("EDITOR", "sh editor.sh")
+            .env_remove("VISUAL")
+            .env_remove("XDG_RUNTIME_DIR")
+            .env("TMPDIR", place.folder.path());
+        let mut child = command.spawn().unwrap();
+        wait_for(|| place.files().contains(&"ready".to_owned()));
+        assert_eq!(place.files().len(), 3, "the draft's folder is there");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        wait_for(|| place.files() == ["editor.sh", "ready"]);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(server.state().bodies.is_empty());
+    }
+}
+
+#[track_caller]
+fn wait_for(condition: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed().as_secs() < 20, "it does not come");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn nothing_is_sealed_unseen() {
     let server = LyingServer::start();
     let place = Place::new();
