@@ -35,6 +35,7 @@ use crate::system;
 
 /// The layout that this program writes. A folder of a higher number is refused.
 const VERSION: u64 = 1;
+const SUBFOLDERS: [&str; 3] = ["packs", "uploads", "nonces"];
 const LOG_KEY_LINE: &str = "sealdrop/log-key/v1";
 
 /// A data folder that this process holds.
@@ -75,13 +76,18 @@ impl Folder {
                 .map_err(at("close the data folder to others"))?;
         }
         let version = root.join("VERSION");
-        if empty {
+        if empty || is_unfinished(root).map_err(at("read the data folder"))? {
             let lock = lock(root)?;
-            for dir in ["packs", "uploads", "nonces"] {
+            for dir in SUBFOLDERS {
                 make_dir(&root.join(dir)).map_err(at("make a folder in"))?;
             }
-            write_new(&version, format!("{VERSION}\n").as_bytes()).map_err(at("write to"))?;
-            // Its name is made durable with that of the log key.
+            let key = root.join("log.key");
+            // Under the lock nobody else is about to write it.
+            if is_empty_file(&key) {
+                fs::remove_file(&key).map_err(at("remove the empty log key of"))?;
+            }
+            // It comes last: it says that the folder is whole. Its name is made durable with that of the log key.
+            write_whole(&version, format!("{VERSION}\n").as_bytes()).map_err(at("write to"))?;
             return Ok(Self {
                 root: root.into(),
                 _lock: lock,
@@ -134,26 +140,16 @@ impl Folder {
     pub(crate) fn log_key(&self) -> Result<SecretKey<LogRole>, StartError> {
         let path = self.root.join("log.key");
         match File::open(&path) {
-            Ok(file) => {
-                let mut text = Zeroizing::new(String::with_capacity(256));
-                file.take(256)
-                    .read_to_string(&mut text)
-                    .map_err(|e| StartError::io("read", &path, e))?;
-                let seed = text
-                    .strip_prefix(LOG_KEY_LINE)
-                    .and_then(|rest| rest.strip_prefix('\n')?.strip_suffix('\n'))
-                    .and_then(encoding::from_hex)
-                    .map(Zeroizing::new)
-                    .ok_or_else(|| StartError::BadLogKey(path.clone()))?;
-                Ok(SecretKey::from_seed(&seed))
-            }
+            Ok(file) => read_log_key(file)
+                .map_err(|e| StartError::io("read", &path, e))?
+                .ok_or(StartError::BadLogKey(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let seed = Zeroizing::new(system::random::<32>());
                 let text = Zeroizing::new(format!(
                     "{LOG_KEY_LINE}\n{}\n",
                     &*Zeroizing::new(encoding::hex(&*seed))
                 ));
-                write_new(&path, text.as_bytes())
+                write_whole(&path, text.as_bytes())
                     .and_then(|()| sync_dir(&self.root))
                     .map_err(|e| StartError::io("write", &path, e))?;
                 Ok(SecretKey::from_seed(&seed))
@@ -254,10 +250,62 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = owner_only().create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Writes a file under another name first, so that a full disk or a crash never leaves a part of it under its own.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let write = || {
+        let mut file = owner_only().create(true).truncate(true).open(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&part);
+    })
+}
+
+/// Whether everything in the folder is what a first start leaves that was interrupted, by a full disk for example: nothing in it is of use.
+fn is_unfinished(root: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_leftover = match entry.file_name().to_str() {
+            Some("VERSION" | "lock") => is_empty_file(&path),
+            Some("VERSION.part" | "log.part") => kind.is_file(),
+            Some("log.key") => {
+                kind.is_file()
+                    && (is_empty_file(&path) || read_log_key(File::open(&path)?)?.is_some())
+            }
+            Some(name) if SUBFOLDERS.contains(&name) => {
+                kind.is_dir() && fs::read_dir(&path)?.next().is_none()
+            }
+            _ => false,
+        };
+        if !is_leftover {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_empty_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == 0)
+}
+
+/// The key in an open `log.key`; `None` if that is not what it is.
+fn read_log_key(file: File) -> io::Result<Option<SecretKey<LogRole>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(256));
+    file.take(256).read_to_end(&mut bytes)?;
+    let seed = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| {
+            text.strip_prefix(LOG_KEY_LINE)?
+                .strip_prefix('\n')?
+                .strip_suffix('\n')
+        })
+        .and_then(encoding::from_hex)
+        .map(Zeroizing::new);
+    Ok(seed.map(|seed| SecretKey::from_seed(&seed)))
 }
 
 fn lock(root: &Path) -> Result<File, StartError> {

@@ -246,3 +246,39 @@ async fn the_log_key_is_made_once() {
     assert_eq!(world.log(), log);
     assert!(log.starts_with(&format!("{}/log-", world.team.box_key())));
 }
+
+#[tokio::test]
+async fn a_first_start_on_a_full_disk_does_not_ruin_the_folder() {
+    let mut key = None;
+    for left in ["VERSION", "VERSION.part", "log.key", "key", "foreign"] {
+        let mut world = World::still(1);
+        let data = world.data();
+        for dir in ["", "packs", "uploads", "nonces"] {
+            fs::create_dir(data.join(dir)).unwrap();
+        }
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(data.join("lock"), "").unwrap();
+        match left {
+            "key" => fs::write(data.join("log.key"), key.as_ref().unwrap()).unwrap(),
+            "foreign" => fs::write(data.join("packs/thesis.tex"), "x").unwrap(),
+            name => fs::write(data.join(name), "").unwrap(),
+        }
+        if left == "foreign" {
+            let refused = world.try_start().await.err().unwrap().to_string();
+            assert!(refused.contains("not a folder of sealdrop-server"));
+            continue;
+        }
+        world.start().await;
+        let log = world.log().to_owned();
+        world.restart().await;
+        assert_eq!(world.log(), log, "{left}");
+        assert_eq!(fs::read(data.join("VERSION")).unwrap(), b"1\n");
+        assert!(!data.join("VERSION.part").exists());
+        let made = fs::read(data.join("log.key")).unwrap();
+        if left == "key" {
+            assert_eq!(Some(&made), key.as_ref(), "a log key is never thrown away");
+        }
+        key = Some(made);
+        world.stop().await;
+    }
+}
