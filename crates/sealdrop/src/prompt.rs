@@ -1,7 +1,7 @@
 //! Asking the person in front of the program, on a terminal, for what is missing.
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead, IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
@@ -22,6 +22,9 @@ use crate::form::Form;
 use crate::interrupt::{self, Editing};
 use crate::output::Output;
 
+/// Bytes of a line that a terminal keeps until Enter: it drops what is typed or pasted beyond them, without a word. (Linux: N_TTY_BUF_SIZE
+/// without the end of the line; what keeps fewer refuses the rest where the person sees it.)
+const TERMINAL_LINE: usize = 4095;
 /// How often an editor is looked after.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long an editor that was asked to end may take.
@@ -141,14 +144,32 @@ fn ask(form: &mut Form, output: &Output) -> Result<(), Failure> {
 /// Several lines, ended by one with a single full stop, or by the end of input.
 fn lines(question: &str, output: &Output) -> Result<String, Failure> {
     output.note(&format!("{question}\n  (end with a line that holds only a full stop; or stop, and use --edit for your editor)"));
+    lines_from(io::stdin().lock())
+}
+
+fn lines_from(mut terminal: impl BufRead) -> Result<String, Failure> {
     let mut text = String::new();
-    for line in io::stdin().lines() {
-        let line =
-            line.map_err(|error| Failure::usage(format!("the terminal cannot be read: {error}")))?;
-        if line.trim_end() == "." {
-            break;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let unreadable = |error: io::Error| {
+            Failure::usage(format!("the terminal cannot be read: {error}"))
+                .hint("write the text in your editor with --edit, or give a file with --from")
+        };
+        let read = terminal.read_until(b'\n', &mut line).map_err(unreadable)?;
+        // Before anything else: what was cut off may have been cut within a character.
+        if line.strip_suffix(b"\n").unwrap_or(&line).len() >= TERMINAL_LINE {
+            return Err(Failure::usage(
+                "a line is longer than a terminal gives to a program (4,095 bytes), and its end was lost; nothing was sealed or sent",
+            )
+            .hint("write the text in your editor with --edit, or give a file with --from"));
         }
-        text.push_str(&line);
+        let line = str::from_utf8(&line)
+            .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        if read == 0 || line.trim_end() == "." {
+            return Ok(text);
+        }
+        text.push_str(line.trim_end_matches(['\r', '\n']));
         text.push('\n');
         if text.len() > MAX_REPORT {
             return Err(
@@ -156,7 +177,6 @@ fn lines(question: &str, output: &Output) -> Result<String, Failure> {
             );
         }
     }
-    Ok(text)
 }
 
 fn failure(error: InquireError) -> Failure {
@@ -283,5 +303,36 @@ impl PrivateFolder {
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(text: &[u8]) -> Result<String, String> {
+        lines_from(text).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn lines_end_with_a_full_stop_or_the_end_of_input() {
+        assert_eq!(typed(b"one\r\n\ntwo\n.\nmore\n").unwrap(), "one\n\ntwo\n");
+        assert_eq!(typed(b"one").unwrap(), "one\n");
+        assert_eq!(typed(b"").unwrap(), "");
+    }
+
+    #[test]
+    fn a_line_that_the_terminal_cut_off_is_refused() {
+        let fits = format!("{}\n", "x".repeat(TERMINAL_LINE - 1));
+        assert_eq!(typed(fits.as_bytes()).unwrap(), fits);
+        for cut in ["x".repeat(TERMINAL_LINE).into_bytes(), {
+            // Within a character.
+            let mut line = "ö".repeat(2048).into_bytes();
+            line.truncate(TERMINAL_LINE);
+            line
+        }] {
+            let error = typed(&[&cut[..], b"\n.\n"].concat()).unwrap_err();
+            assert!(error.contains("its end was lost"), "{error}");
+        }
     }
 }
