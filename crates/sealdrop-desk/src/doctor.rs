@@ -1,15 +1,17 @@
 //! `doctor`: is everything as it must be, all the way from a reporter's side to an opened report?
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use anyhow::{Context as _, Result, bail};
-use sealdrop_client::{Client, OnFailure, Source};
+use sealdrop_client::{Client, ClientError, OnFailure, Source};
 use sealdrop_core::drop::{FileKey, Sealer};
 use sealdrop_core::encoding::hex;
+use sealdrop_core::log::leaf::LeafKind;
 use sealdrop_core::log::promise::Promise;
 use sealdrop_core::phrase::{Phrase, ReporterKeys};
 use sealdrop_core::report::{Kind, Report};
-use sealdrop_core::roster::{Roster, Seen};
+use sealdrop_core::roster::{Roster, RosterError, Seen};
 use sealdrop_core::time::Time;
 use serde_json::{Value, json};
 
@@ -19,7 +21,7 @@ use crate::home::{Home, Profile};
 use crate::judge::{Opener, Verdict, Verdicts};
 use crate::keyring::Keyring;
 use crate::keys::is_named;
-use crate::ledger::{Known, Ledger, Listed};
+use crate::ledger::{Known, Ledger, Listed, known_drops};
 use crate::rosters::Rosters;
 use crate::{certificate, remote, text};
 
@@ -38,9 +40,17 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
     let profile = home.profile()?;
     let keyring = Keyring::unlock(context, home)?;
     checks.add("keyring", Ok(Finding::Good("opens".into())));
+    let now = sealdrop_client::system::now();
+    if keyring.device.is_none() {
+        let rosters = Rosters::load(home, &profile.box_key)?;
+        checks.add("device keys", Ok(without_device(&rosters, now)));
+        return Ok(checks.into_answer());
+    }
+    if keyring.identities.is_empty() {
+        checks.add("identity", Ok(Finding::Good("none, as on every machine made with --device-only: whether reports open can be checked only where the identity is".into())));
+    }
     let address = profile.address()?;
     let client = remote::client(context, &address.origin)?;
-    let now = sealdrop_client::system::now();
     checks.add(
         "certificate",
         certificate::check(context, &address.origin, now),
@@ -51,9 +61,12 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
         check_roster(&client, home, &profile, &mut rosters, now),
     );
     if let Some(roster) = roster {
-        checks.add("keys", check_keys(&roster, &profile));
-        checks.add("log", check_log(&client, home, &roster));
-        if !no_report {
+        let named = check_keys(&roster, &profile);
+        let is_named = named.is_ok();
+        checks.add("keys", named);
+        checks.add("log", check_log(&client, home, &roster, now));
+        // A machine that the roster does not name could never collect the report.
+        if !no_report && is_named {
             checks.add(
                 "report",
                 check_report(context, home, &client, &keyring, &rosters, &roster, now),
@@ -61,6 +74,25 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
         }
     }
     Ok(checks.into_answer())
+}
+
+/// What can be said on a machine that never asks a server.
+fn without_device(rosters: &Rosters, now: Time) -> Finding {
+    let roster = rosters.latest().map_or_else(
+        || "no roster is known here: take one in with `bundle in`".into(),
+        |latest| expiry(latest.roster(), now),
+    );
+    Finding::Warning(format!(
+        "none here, so the server, its log and the way of a report cannot be checked, and no report was filed: run `sealdrop-desk doctor` on a machine that was made without --offline ({roster})"
+    ))
+}
+
+fn expiry(roster: &Roster, now: Time) -> String {
+    format!(
+        "roster {} expires {}",
+        roster.epoch(),
+        text::in_days(now, roster.expires())
+    )
 }
 
 /// What a check came to, if it did not fail.
@@ -121,6 +153,7 @@ fn check_roster(
 ) -> Result<(Roster, Finding)> {
     let fetched = client
         .fetch_box(&profile.box_key, now, Seen::default())
+        .map_err(|error| explain_expired(error, profile))
         .context("a reporter could not use what the server shows")?;
     let roster = fetched.roster().clone();
     if roster.epoch() < rosters.seen().epoch {
@@ -132,11 +165,7 @@ fn check_roster(
     }
     remote::fetch_history(client, &profile.box_key, home, rosters, &fetched)?;
     rosters.add(home, fetched)?;
-    let until = format!(
-        "roster {} expires {}",
-        roster.epoch(),
-        text::in_days(now, roster.expires())
-    );
+    let until = expiry(&roster, now);
     let finding = if roster.expires().0.saturating_sub(now.0) < SOON {
         Finding::Warning(format!(
             "{until}, and then nobody can report: publish a new one on the machine with the box key"
@@ -145,6 +174,20 @@ fn check_roster(
         Finding::Good(until)
     };
     Ok((roster, finding))
+}
+
+/// Expiry is the one refusal that a new roster always mends.
+fn explain_expired(error: ClientError, profile: &Profile) -> anyhow::Error {
+    if !matches!(error, ClientError::Roster(RosterError::Expired)) {
+        return error.into();
+    }
+    if profile.holds_box_key {
+        anyhow::anyhow!("{error}: run `sealdrop-desk publish`")
+    } else {
+        anyhow::anyhow!(
+            "{error}: whoever holds the box key must run `sealdrop-desk publish`; until then nobody can report"
+        )
+    }
 }
 
 fn check_keys(roster: &Roster, profile: &Profile) -> Result<Finding> {
@@ -160,12 +203,18 @@ fn check_keys(roster: &Roster, profile: &Profile) -> Result<Finding> {
     )))
 }
 
-fn check_log(client: &Client, home: &Home, roster: &Roster) -> Result<Finding> {
+fn check_log(client: &Client, home: &Home, roster: &Roster, now: Time) -> Result<Finding> {
     let note = client
         .checkpoint()
         .context("cannot fetch the log's checkpoint")?;
     let (ledger, _) = Ledger::of(Ledger::load_all(home)?, roster.log_key());
     let checkpoint = ledger.check_checkpoint(&note, roster.log_key())?;
+    let lost = check_held(home, &ledger, roster, now)?;
+    if lost > 0 {
+        return Ok(Finding::Warning(format!(
+            "{lost} drops that were cosigned and have not expired are not on this machine: run `sealdrop-desk sync`, which fetches them again if the server still has them"
+        )));
+    }
     let ahead = checkpoint.size - ledger.size();
     Ok(match ahead {
         0 => Finding::Good(format!(
@@ -177,6 +226,59 @@ fn check_log(client: &Client, home: &Home, roster: &Roster) -> Result<Finding> {
             checkpoint.size
         )),
     })
+}
+
+/// Whether the last `sync` left a fault, or did not come to its end. Gives how many drops were cosigned and are not here any more.
+fn check_held(home: &Home, ledger: &Ledger, roster: &Roster, now: Time) -> Result<usize> {
+    let drops = (0..).zip(ledger.leaves());
+    let logged: HashMap<_, u64> = drops
+        .filter(|(_, leaf)| leaf.kind == LeafKind::Drop)
+        .map(|(index, leaf)| (leaf.digest, index))
+        .collect();
+    let listed = Listed::load(home)?;
+    let owed: HashSet<_> = listed.drops().map(|drop| drop.digest).collect();
+    let (length, retention) = (roster.window_length(), roster.retention());
+    let (mut missing, mut lost) = (Vec::new(), 0);
+    for drop in known_drops(home, &Ledger::load_all(home)?, &listed) {
+        let has_expired = drop
+            .windows()
+            .all(|window| window.is_expired(length, retention, now));
+        if has_expired || bodies::is_here(home, &drop) {
+            continue;
+        }
+        match logged.get(&drop.digest) {
+            // One of a window that never was here had been released before this machine came.
+            Some(&index) if index < ledger.cosigned() => {
+                lost += usize::from(
+                    drop.windows()
+                        .any(|window| bodies::has_window(home, window)),
+                );
+            }
+            Some(_) => missing.push(drop.digest),
+            None if owed.contains(&drop.digest) => missing.push(drop.digest),
+            // An older log's, which this server does not owe.
+            None => {}
+        }
+    }
+    if let Some(first) = missing.first() {
+        bail!(
+            "{} drops that the server logged or listed are not on this machine (the first is {}): run `sealdrop-desk sync`, which says why",
+            missing.len(),
+            hex(first)
+        );
+    }
+    let (size, cosigned) = (ledger.size(), ledger.cosigned());
+    if cosigned < size {
+        bail!(
+            "{size} entries are known here and only {cosigned} are cosigned: run `sealdrop-desk sync`, which says why"
+        );
+    }
+    if ledger.is_unposted() {
+        bail!(
+            "the server has not taken the last cosignature of this machine: run `sealdrop-desk sync`"
+        );
+    }
+    Ok(lost)
 }
 
 /// Files a report as a stranger would, finds it in the listing, and opens it.

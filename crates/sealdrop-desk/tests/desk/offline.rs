@@ -35,6 +35,13 @@ fn drops_go_to_the_machine_with_the_identity_and_verdicts_come_back() {
     init("cellar", &["--offline"]);
     init("laptop", &["--device-only", "--device", "laptop"]);
     bench.desk("ana", &["publish"]).ok();
+    let before = bench.server.lock().bodies.len();
+    let said = bench.desk("cellar", &["doctor"]).ok();
+    assert!(
+        said.contains("cannot be checked") && said.contains("no report was filed"),
+        "{said}"
+    );
+    assert_eq!(bench.server.lock().bodies.len(), before);
     let roster = bench.server.roster();
     let mut reporter = Reporter::new(1, roster.box_key());
     let files: &[(&str, &[u8])] = &[("poc", b"bytes")];

@@ -114,7 +114,11 @@ fn server_swaps_the_bytes_of_a_drop() {
     let swapped = file(&bench, 2, "swapped", 8);
     bench.server.close(bench.past(8));
     bench.server.lock().bodies.get_mut(&swapped).unwrap()[5000] ^= 1;
+    bench.desk("ana", &["doctor", "--no-report"]).ok();
     refuses(&bench, &["changed body", &hex(&swapped)]);
+    bench
+        .desk("ana", &["doctor", "--no-report"])
+        .fails(1, &["not on this machine", &hex(&swapped)]);
     bench
         .server
         .lock()
