@@ -247,11 +247,22 @@ fn answer(
         json["recovery"] = json!({ "file": path, "code": *code });
     }
     lines.push(String::new());
-    lines.push(if profile.holds_box_key {
+    lines.push(if args.restore.is_some() && profile.holds_box_key {
+        next_of_restored(profile)
+    } else if profile.holds_box_key {
         format!("Next: start the server with `sealdrop-server --data DIR --box {}`,\nthen run `sealdrop-desk publish --origin https://…`.", profile.box_key)
     } else {
         let name = if args.device_only { "machine" } else { "member" };
         format!("Next: give this {name} card to whoever holds the box key, who runs `sealdrop-desk member add CARD` and `publish`:\n\n{}", card.to_json())
     });
     Answer::new(json, lines.join("\n"))
+}
+
+/// A box whose key is restored was served before, as a rule: nothing about it begins anew.
+fn next_of_restored(profile: &Profile) -> String {
+    match (&profile.device, &profile.origin) {
+        (None, _) => "Next: sign the next roster here with `sealdrop-desk publish --out FILE`, once `bundle in` has brought the present one.".into(),
+        (_, Some(origin)) => format!("Next: run `sealdrop-desk publish`: the next roster at {origin} then names this machine's new keys."),
+        (_, None) => "Next: run `sealdrop-desk publish --origin https://…`, with the address at which the box is served: the next roster then names this machine's new keys.".into(),
+    }
 }

@@ -197,7 +197,9 @@ fn check(home: &Home, pending: &Pending) -> Result<()> {
     let mut draft = latest.roster().draft().clone();
     pending.apply(&mut draft)?;
     if draft.members.is_empty() {
-        bail!("the box would have no members left");
+        bail!(
+            "the box would have no members left: add whoever follows first, with `sealdrop-desk member add CARD`, then remove this one"
+        );
     }
     let mut recipients: Vec<_> = draft
         .members
