@@ -168,10 +168,10 @@ pub(crate) struct SubmitArgs {
     pub(crate) address: String,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
-    /// Write the receipt here, and its secret part, the file key, to FILE.key, readable by you alone
+    /// Write the receipt here, and its secret part, the file key, to FILE.key, readable by you alone; to prove later what the report says, add --save
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, which `verify` needs to show what was logged
+    /// Keep the sealed drop, which `verify` needs to show what was logged: receipt and key prove nothing about its content without it
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,
 }
@@ -275,10 +275,10 @@ pub(crate) struct VerifyArgs {
     /// The drop address, from the project; without it the file is held against the box that it names itself
     #[arg(long)]
     pub(crate) address: Option<String>,
-    /// The file key that was saved beside the receipt
-    #[arg(long, value_name = "FILE", requires = "drop", value_hint = ValueHint::FilePath)]
+    /// The file key that was saved beside the receipt; it shows what the drop says, so it needs --drop
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: Option<PathBuf>,
-    /// The sealed drop
+    /// The sealed drop, as `submit --save` or `seal -o` wrote it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) drop: Option<PathBuf>,
 }

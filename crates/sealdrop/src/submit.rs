@@ -208,6 +208,9 @@ fn report(
             key.display()
         ));
     }
+    if receipt.is_some() && promise.is_some() && args.save.is_none() {
+        text.push_str("They prove that a drop was left, not what it says: that needs the sealed drop too, which was not kept (--save FILE keeps it).\n");
+    }
     if let (Some(path), Some(_)) = (receipt, promise) {
         text.push_str(&format!(
             "\nLater:\n  {} check --receipt {}\n",

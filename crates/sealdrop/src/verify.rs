@@ -23,6 +23,14 @@ use sealdrop_client::Source as _;
 use sealdrop_client::show;
 
 pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
+    if args.key.is_some() && args.drop.is_none() {
+        return Err(Failure::usage(
+            "--key needs --drop: the file key opens the sealed drop, and the receipt does not hold that",
+        )
+        .hint(
+            "give the file that `submit --save` or `seal -o` wrote; without it, leave out --key: that a drop was left can be shown, not what it says",
+        ));
+    }
     let kept = Kept::read(&args.file)?;
     let address = args.address.as_deref().map(network::address).transpose()?;
     let is_checked = address.is_some();
