@@ -78,16 +78,10 @@ impl Kept {
         if let Some(address) = &self.address {
             return network::address(address);
         }
-        let field = |name: &str| {
-            self.roster
-                .text()
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-        };
         let own = || {
-            let box_key = BoxKey::parse(field("box: ")?).ok()?;
+            let box_key = BoxKey::parse(self.roster_line("box: ")?).ok()?;
             Some(Address {
-                origin: field("origin: ")?.parse().ok()?,
+                origin: self.roster_line("origin: ")?.parse().ok()?,
                 box_key,
             })
         };
@@ -95,6 +89,12 @@ impl Kept {
             Failure::refused("the proof holds no roster that names its box")
                 .hint("it was changed, or was never true")
         })
+    }
+
+    /// What stands in the roster behind this, which nothing vouches for.
+    fn roster_line(&self, name: &str) -> Option<&str> {
+        let mut lines = self.roster.text().lines();
+        lines.find_map(|line| line.strip_prefix(name))
     }
 
     /// Believes the roster by the box key, whatever its date, and the rest by the roster.
@@ -105,7 +105,12 @@ impl Kept {
         };
         let roster =
             Roster::verify_ignoring_expiry(&self.roster, &address.box_key).map_err(|error| {
+                let is_named =
+                    self.roster_line("box: ") == Some(address.box_key.to_string().as_str());
                 match error {
+                    RosterError::NotSigned if is_named => changed(format!(
+                        "{name} holds a roster that is not the one its box signed"
+                    )),
                     RosterError::NotSigned | RosterError::AnotherBox => Failure::refused(format!(
                         "{name} is a receipt of another box than this address ({})",
                         address.box_key.fingerprint()

@@ -50,7 +50,12 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
 
     let mut text = state_text(&leaf, &roster, proven.as_ref(), output);
     if args.drop.is_some() {
-        text.push_str("The drop is the one that was logged.\n");
+        let what = if proven.is_some() {
+            "logged"
+        } else {
+            "promised to be logged"
+        };
+        text.push_str(&format!("The drop is the one that was {what}.\n"));
     }
     if let Some(report) = &report {
         let title = report
@@ -74,6 +79,15 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
             names.join(", ")
         ));
     }
+    let is_origin_named = roster.origins().contains(&address.origin);
+    if is_checked && !is_origin_named {
+        let named: Vec<String> = roster.origins().iter().map(ToString::to_string).collect();
+        text.push_str(&format!(
+            "\nThe box is the one of this address, but its roster is not for {}; it names {}.\nThe box may have moved since; if not, ask the project which address is right.\n",
+            address.origin,
+            named.join(", ")
+        ));
+    }
     if !is_checked {
         text.push_str(&format!(
             "\nThe box is the one that the file names itself: {}\nCompare it with the address in the project's SECURITY.md, or give that with --address.\n",
@@ -82,7 +96,13 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<(), Failure> {
     }
     output.result(
         &text,
-        json(&leaf, &roster, proven.as_ref(), report.as_ref(), is_checked),
+        json(
+            &leaf,
+            &roster,
+            proven.as_ref(),
+            report.as_ref(),
+            (is_checked, is_origin_named),
+        ),
     );
     Ok(())
 }
@@ -137,7 +157,7 @@ fn json(
     roster: &Roster,
     proven: Option<&Proven>,
     report: Option<&Report>,
-    is_checked: bool,
+    (is_checked, is_origin_named): (bool, bool),
 ) -> serde_json::Map<String, serde_json::Value> {
     let names: Vec<&str> = roster
         .members()
@@ -147,6 +167,7 @@ fn json(
     fields! {
         "state": proven.map_or(State::Promised, |proven| proven.logged().state()).as_str(),
         "address_checked": is_checked,
+        "origin_in_roster": is_origin_named,
         "box": roster.box_key().to_string(),
         "epoch": roster.epoch(),
         "issued": roster.issued().0,

@@ -173,6 +173,37 @@ fn a_receipt_of_another_box_is_refused() {
 }
 
 #[test]
+fn a_changed_roster_is_not_called_that_of_another_box() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    let address = server.address.to_string();
+    let receipt = String::from_utf8(place.read("r.json")).unwrap();
+    let changed = receipt.replace("epoch: 3", "epoch: 4");
+    assert_ne!(changed, receipt);
+    place.write("r.json", changed);
+    for args in [&[][..], &["--address", &address]] {
+        place.run(&[&["verify", "r.json"], args].concat()).refused(
+            1,
+            &["r.json holds a roster that is not the one its box signed"],
+        );
+    }
+}
+
+#[test]
+fn verify_says_what_it_knows_and_no_more() {
+    let server = LyingServer::start();
+    let place = submitted(&server);
+    let verify = |args: &[&str]| place.run(&[&["verify", "r.json"], args].concat());
+    verify(&["--drop", "r.drop"])
+        .succeeded(&["The drop is the one that was promised to be logged."]);
+    let remark = "its roster is not for https://elsewhere.example";
+    let elsewhere = format!("https://elsewhere.example#{}", server.address.box_key);
+    verify(&["--address", &elsewhere]).succeeded(&[remark]);
+    let run = verify(&["--address", &server.address.to_string()]);
+    assert!(!run.out.contains("its roster is not for"), "{}", run.out);
+}
+
+#[test]
 fn a_receipt_of_another_report_is_refused() {
     let server = LyingServer::start();
     let (one, two) = (submitted(&server), submitted(&server));
