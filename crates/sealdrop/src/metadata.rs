@@ -126,8 +126,11 @@ fn holds_name(file_name: &str, user: &str) -> bool {
         && file_name.to_lowercase().contains(&user.to_lowercase())
 }
 
-/// What a block of EXIF (a TIFF) tells, as findings.
+/// What a block of EXIF (a TIFF) tells, as findings. One that holds the orientation and not a byte more, as [`strip`] leaves it, tells nothing.
 fn exif_findings(exif: &[u8], findings: &mut Vec<Finding>) {
+    if tiff::orientation(exif).is_some_and(|way| tiff::only_orientation(way) == exif) {
+        return;
+    }
     let found = tiff::inspect(exif);
     if found.is_empty() {
         findings.push("EXIF".into());

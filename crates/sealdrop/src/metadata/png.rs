@@ -125,7 +125,7 @@ mod tests {
             &chunk(b"tEXt", b"Author\0Ada"),
             &chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"),
             &chunk(b"tIME", &[7; 7]),
-            &exif,
+            &chunk(b"eXIf", &[&tiff::only_orientation(3)[..], b"more"].concat()),
             &chunk(b"prVt", b"private"),
             &data,
             &end,
@@ -143,6 +143,10 @@ mod tests {
         let (with, without) = sample();
         assert_eq!(strip(&with).unwrap(), without);
         assert_eq!(strip(&without).unwrap(), without);
+        assert!(
+            inspect(&without).is_empty(),
+            "the orientation tells nothing"
+        );
         let findings = inspect(&with).join("; ");
         for part in [
             "author",
