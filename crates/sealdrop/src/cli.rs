@@ -319,7 +319,9 @@ pub(crate) fn man(args: &ManArgs, output: &Output) -> Result<(), Failure> {
         page
     };
     let Some(folder) = &args.output else {
-        output.result(&String::from_utf8_lossy(&render(command)), fields! {});
+        let page = render(command);
+        let page = String::from_utf8_lossy(&page);
+        output.result(&page, fields! {"page": page});
         return Ok(());
     };
     std::fs::create_dir_all(folder).map_err(|error| crate::files::cannot_read(folder, &error))?;

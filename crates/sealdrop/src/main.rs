@@ -32,7 +32,10 @@ mod submit;
 mod verify;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     let output = Output::new(cli.global.json);
     match run(&cli, &output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,6 +44,26 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// A command line that is not right, or one that asks for help. A program that asked for JSON gets that here too.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os()
+        .skip(1)
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if !(wants_json && error.use_stderr()) {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let (message, hint) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let message: Vec<&str> = message
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect();
+    let failure = Failure::usage(message.join(" ")).hint(hint.trim());
+    Output::new(true).failure(&failure);
+    ExitCode::from(failure.exit)
 }
 
 fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {

@@ -80,6 +80,7 @@ impl Output {
             let mut fields = failure.fields.clone();
             fields.insert("error".into(), failure.message.clone().into());
             fields.insert("hint".into(), failure.hint.clone().into());
+            fields.insert("exit".into(), failure.exit.into());
             self.result("", fields);
         }
     }

@@ -251,6 +251,36 @@ fn failures_are_one_json_object_too() {
 }
 
 #[test]
+fn a_wrong_command_line_is_one_json_object_too() {
+    let place = Place::new();
+    for (args, expected) in [
+        (
+            &["--json", "verify"][..],
+            "the following required arguments were not provided: <FILE>",
+        ),
+        (
+            &["verify", "r.json", "--nonsense", "--json"],
+            "unexpected argument '--nonsense' found",
+        ),
+        (
+            &["--json"],
+            "'sealdrop' requires a subcommand but one was not provided \
+             [subcommands: submit, box, seal, post, check, verify, completions, man, help]",
+        ),
+    ] {
+        let run = place.run(args);
+        let json = run.json();
+        assert_eq!(json["error"], expected, "{args:?}");
+        assert_eq!(json["exit"], 2, "{args:?}");
+        run.refused(2, &[expected]);
+    }
+    let run = place.run(&["verify", "--nonsense"]);
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
+    let page = place.run(&["man", "--json"]).json();
+    assert!(page["page"].as_str().unwrap().contains(".TH"));
+}
+
+#[test]
 fn help_completions_and_man_pages_are_there() {
     let place = Place::new();
     place
