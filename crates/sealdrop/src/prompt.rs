@@ -233,6 +233,11 @@ fn edit(form: &Form) -> Result<Form, Failure> {
     fs::File::open(&path)
         .and_then(|file| file.take(MAX_REPORT as u64).read_to_string(&mut text))
         .map_err(|error| files::cannot_read(&path, &error))?;
+    drop(folder);
+    // What came since the editor ended is not lost.
+    if editing.is_over() {
+        return Err(interrupt::stopped());
+    }
     Ok(Form::from_markdown(&text))
 }
 

@@ -1,5 +1,6 @@
 //! `submit`, from the command line to what a member opens.
 
+use rustix::process::{Pid, Signal, kill_process};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::phrase::Phrase;
 use sealdrop_core::report::Kind;
@@ -157,7 +158,6 @@ fn a_report_is_written_in_an_editor() {
 
 #[test]
 fn a_draft_is_removed_when_the_program_is_ended_while_the_editor_runs() {
-    use rustix::process::{Pid, Signal, kill_process};
     for signal in [Signal::HUP, Signal::TERM] {
         let server = LyingServer::start();
         let place = Place::new();
@@ -177,6 +177,33 @@ fn a_draft_is_removed_when_the_program_is_ended_while_the_editor_runs() {
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert!(server.state().bodies.is_empty());
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hangup_does_not_end_what_nohup_started() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_sealdrop");
+    place
+        .write(
+            "editor.sh",
+            "#!/bin/sh\nkill -HUP $PPID\nprintf '# T\\n\\nText.\\n' > \"$1\"\n",
+        )
+        .write(
+            "run.sh",
+            format!("exec nohup '{program}' submit \"$1\" --edit --yes\n"),
+        );
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["run.sh", &server.address.to_string()])
+        .current_dir(place.folder.path())
+        .env("EDITOR", "sh editor.sh")
+        .env_remove("VISUAL")
+        .env("XDG_RUNTIME_DIR", place.folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(server.state().bodies.len(), 1);
 }
 
 #[track_caller]
@@ -331,6 +358,12 @@ fn a_second_run_never_overwrites_the_receipt_of_the_first() {
 
 #[test]
 fn a_stopped_submit_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        stop_submit(signal);
+    }
+}
+
+fn stop_submit(signal: Signal) {
     let server = LyingServer::start();
     let (heard, wait) = std::sync::mpsc::channel();
     // The server never lets the upload end: it takes a while, in which the program is stopped.
@@ -364,11 +397,7 @@ fn a_stopped_submit_leaves_nothing_behind() {
         .unwrap();
     wait.recv_timeout(std::time::Duration::from_secs(60))
         .unwrap();
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    kill_process(Pid::from_child(&child), signal).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     assert!(
