@@ -183,11 +183,7 @@ impl Store {
 
     /// The rosters in force; `None` before the first.
     pub(crate) fn rosters(&self) -> Option<Arc<Rosters>> {
-        self.shared
-            .rosters
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.rosters()
     }
 
     /// The window that is open; of no meaning before the first roster.
@@ -433,6 +429,14 @@ impl Store {
 }
 
 impl Shared {
+    /// The rosters in force; `None` before the first.
+    fn rosters(&self) -> Option<Arc<Rosters>> {
+        self.rosters
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     fn is_full_for(&self, more: u64) -> bool {
         let used = self.used.load(Ordering::Relaxed);
         if self

@@ -549,12 +549,7 @@ impl Writer {
 
     /// Removes the bodies of windows whose retention is over. docs/protocol.md, "Windows".
     pub(super) fn expire(&mut self) {
-        let rosters = self
-            .shared
-            .rosters
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let rosters = self.shared.rosters();
         let Some(rosters) = rosters else { return };
         let (length, retention) = (rosters.current.window_length(), rosters.current.retention());
         let now: Time = (self.shared.clock)();
@@ -603,12 +598,7 @@ impl Writer {
     // What members and the desk do.
 
     fn take_roster(&mut self, roster: Roster, policy: String) -> Result<(), Error> {
-        let before = self
-            .shared
-            .rosters
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let before = self.shared.rosters();
         if roster.log_key() != &self.shared.log_vkey {
             return Err(Error::Conflict);
         }
@@ -674,12 +664,7 @@ impl Writer {
         if row.release.is_some() {
             return Ok(());
         }
-        let rosters = self
-            .shared
-            .rosters
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let rosters = self.shared.rosters();
         let rosters = rosters.ok_or(Error::NoRoster)?;
         let witnesses = self.index.witnesses_of(released).map_err(Failure::from)?;
         let collected = rosters.current.members().iter().all(|member| {
