@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sealdrop_client::system;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -32,6 +33,7 @@ mod submit;
 mod verify;
 
 fn main() -> ExitCode {
+    system::no_core_dumps();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),

@@ -181,6 +181,28 @@ fn a_draft_is_removed_when_the_program_is_ended_while_the_editor_runs() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_program_that_knows_a_phrase_leaves_no_core_dump() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    place.write(
+        "editor.sh",
+        "#!/bin/sh\ncat /proc/$PPID/limits > limits\nprintf '# T\\n\\nText.\\n' > \"$1\"\n",
+    );
+    let address = server.address.to_string();
+    let mut command = place.command(&["submit", &address, "--edit", "--yes"]);
+    command
+        .env("EDITOR", "sh editor.sh")
+        .env_remove("VISUAL")
+        .env("XDG_RUNTIME_DIR", place.folder.path());
+    assert!(command.output().unwrap().status.success());
+    let limits = String::from_utf8(place.read("limits")).unwrap();
+    let core = limits.lines().find(|line| line.contains("core")).unwrap();
+    let limits: Vec<&str> = core.split_whitespace().collect();
+    assert_eq!(limits, ["Max", "core", "file", "size", "0", "0", "bytes"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_hangup_does_not_end_what_nohup_started() {
     let server = LyingServer::start();
     let place = Place::new();
