@@ -117,6 +117,9 @@ pub(crate) enum Command {
     Sync(sync::Sync),
     /// The cases there are: a report and what its reporter added to it
     Inbox {
+        /// Also list, one by one, what is only counted otherwise: drops that were never meant for you
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         from: inbox::From,
     },

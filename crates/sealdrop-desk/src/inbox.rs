@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use sealdrop_core::encoding::hex;
+use sealdrop_core::recipient::Recipient;
 use sealdrop_core::report::{Kind, Report};
-use sealdrop_open::{Identity, NoAttachments};
+use sealdrop_open::{Identity, NoAttachments, Quarantine};
 use serde_json::{Value, json};
 
 use crate::bodies::Bodies;
@@ -19,6 +20,7 @@ use crate::home::{Home, Profile};
 use crate::judge::{Inbox, Message, Opener, Sink, Verdicts, sort};
 use crate::keyring::Keyring;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
+use crate::meant::{Meant, meant};
 use crate::rosters::Rosters;
 use crate::text;
 
@@ -35,6 +37,7 @@ pub(crate) struct Desk<'a> {
     home: &'a Home,
     profile: Profile,
     rosters: Rosters,
+    ledgers: Vec<Ledger>,
     identities: Vec<Identity>,
     drops: Vec<Known>,
     bodies: Box<dyn Bodies + 'a>,
@@ -60,7 +63,8 @@ impl<'a> Desk<'a> {
             bundle.import_public(home, sealdrop_client::system::now())?;
         }
         let is_bundle = bundle.is_some();
-        let all = known_drops(home, &Ledger::load_all(home)?, &Listed::load(home)?);
+        let ledgers = Ledger::load_all(home)?;
+        let all = known_drops(home, &ledgers, &Listed::load(home)?);
         let (drops, bodies): (Vec<Known>, Box<dyn Bodies + 'a>) = match bundle {
             Some(bundle) => (bundle.drops_in_order(&all), Box::new(bundle)),
             None => (all, Box::new(BorrowedHome(home))),
@@ -69,6 +73,7 @@ impl<'a> Desk<'a> {
         Ok(Self {
             home,
             rosters,
+            ledgers,
             identities,
             drops,
             bodies,
@@ -107,7 +112,38 @@ impl<'a> Desk<'a> {
         // What was judged before something failed is kept all the same.
         verdicts.save(self.home)?;
         self.verdicts = verdicts;
-        inbox
+        let mut inbox = inbox?;
+        self.set_apart(&mut inbox);
+        Ok(inbox)
+    }
+
+    /// What does not open here and was not meant to is no attack.
+    fn set_apart(&self, inbox: &mut Inbox) {
+        let not_ours = Quarantine::NotAddressedToYou.to_string();
+        let ours: Vec<Recipient> = self
+            .identities
+            .iter()
+            .map(|identity| identity.to_public().clone())
+            .collect();
+        let mut rest = Vec::new();
+        for (drop, mut reason) in std::mem::take(&mut inbox.quarantine) {
+            if reason == not_ours {
+                match meant(&drop, &ours, &self.rosters, &self.ledgers) {
+                    Meant::ForOthers => {
+                        inbox.for_others.push(drop);
+                        continue;
+                    }
+                    Meant::PerhapsForOthers { epoch } => {
+                        reason.push_str(&format!(
+                            ", and perhaps never meant for you: it may be sealed to roster {epoch}, which does not name you; ask a member whether it opens"
+                        ));
+                    }
+                    Meant::ForUs => {}
+                }
+            }
+            rest.push((drop, reason));
+        }
+        inbox.quarantine = rest;
     }
 
     fn require_identity(&self) -> Result<()> {
@@ -165,7 +201,7 @@ impl<'a> Desk<'a> {
         let not_ours = inbox
             .quarantine
             .iter()
-            .filter(|(_, reason)| reason == "not addressed to you")
+            .filter(|(_, reason)| *reason == Quarantine::NotAddressedToYou.to_string())
             .count();
         if not_ours == 0 || !inbox.cases.is_empty() {
             return None;
@@ -218,7 +254,7 @@ impl Bodies for BorrowedHome<'_> {
 }
 
 /// `inbox`: one line for each case.
-pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer> {
+pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Result<Answer> {
     let mut desk = Desk::open(context, home, from)?;
     let inbox = desk.sort(context)?;
     let window = desk
@@ -291,14 +327,25 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
             ));
         }
         lines.push(format!(
-            "   -  {}  {}  {}  {}",
-            show::time(drop.window.start(window)),
-            &hex(&drop.digest)[..16],
-            show::bytes(drop.size),
+            "{}  {}",
+            drop_line(drop, window),
             show::line(reason)
         ));
     }
     lines.extend(desk.wrong_key_hint(&inbox).map(|hint| format!("\n{hint}")));
+    if !inbox.for_others.is_empty() {
+        let hint = if all { ":" } else { " (--all lists them)" };
+        lines.push(format!(
+            "\n{} from before you joined, or after you left: no roster named your keys when they came, so they are not sealed to you; ask a member for them{hint}",
+            match inbox.for_others.len() {
+                1 => "1 report".into(),
+                count => format!("{count} reports"),
+            }
+        ));
+    }
+    for drop in inbox.for_others.iter().filter(|_| all) {
+        lines.push(drop_line(drop, window));
+    }
     let mut rest = |count: u64, what: &str| {
         if count > 0 {
             lines.push(format!("\n{count} {what}"));
@@ -318,8 +365,23 @@ pub(crate) fn list(context: &Context, home: &Home, from: &From) -> Result<Answer
         .iter()
         .map(|(drop, reason)| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index, "reason": reason }))
         .collect();
-    let json = json!({ "cases": cases, "quarantine": quarantine, "missing": inbox.missing, "unopened": inbox.unopened });
+    let for_others: Vec<Value> = inbox
+        .for_others
+        .iter()
+        .map(|drop| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index }))
+        .collect();
+    let json = json!({ "cases": cases, "quarantine": quarantine, "not_for_you": for_others, "missing": inbox.missing, "unopened": inbox.unopened });
     Ok(Answer::new(json, lines.join("\n")))
+}
+
+/// A drop that has no case.
+fn drop_line(drop: &Known, window: u64) -> String {
+    format!(
+        "   -  {}  {}  {}",
+        show::time(drop.window.start(window)),
+        &hex(&drop.digest)[..16],
+        show::bytes(drop.size)
+    )
 }
 
 /// `open N`: the case, message by message.

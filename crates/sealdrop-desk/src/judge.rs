@@ -215,6 +215,8 @@ pub(crate) struct Inbox {
     pub(crate) cases: BTreeMap<u64, Vec<Message>>,
     /// Drops and the reason of each.
     pub(crate) quarantine: Vec<(Known, String)>,
+    /// Drops that do not open here and were not meant to.
+    pub(crate) for_others: Vec<Known>,
     /// Drops that are known and not here.
     pub(crate) missing: u64,
     /// Drops that nobody has looked into yet, because there is no identity here.

@@ -14,6 +14,7 @@ mod judge;
 mod keyring;
 mod keys;
 mod ledger;
+mod meant;
 mod members;
 mod publish;
 mod release;
@@ -74,7 +75,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Member(Member::List) => members::list(&home()?),
         Command::Address { svg } => keys::address(&home()?, svg.as_deref()),
         Command::Sync(args) => sync::run(&context, &home()?, &args),
-        Command::Inbox { from } => inbox::list(&context, &home()?, &from),
+        Command::Inbox { all, from } => inbox::list(&context, &home()?, all, &from),
         Command::Open { case, from } => inbox::open(&context, &home()?, case, &from),
         Command::Attachments { case, out, from } => {
             inbox::attachments(&context, &home()?, case, &out, &from)

@@ -5,6 +5,7 @@
 mod bench;
 mod hostile;
 mod inbox;
+mod joining;
 mod keys;
 mod offline;
 mod server;

@@ -159,22 +159,21 @@ impl State {
 
     /// Pads and signs: everything listed for the window, and not hidden, is an entry then.
     pub(crate) fn close(&mut self, window: u64) {
-        for (digest, size) in self.listed.get(&window).cloned().unwrap_or_default() {
-            if !self.hidden.contains(&digest) {
-                self.push(LeafKind::Drop, digest, size, window);
-            }
-        }
-        for (epoch, file) in &self.boxes {
+        for file in self.boxes.values() {
             let note = file.roster.to_string();
             let digest = sha256(note.as_bytes());
             if !self.leaves.iter().any(|leaf| leaf.digest == digest) {
-                let _ = epoch;
                 self.leaves.push(Leaf {
                     kind: LeafKind::Roster,
                     digest,
                     size: note.len() as u64,
                     window: Window(window),
                 });
+            }
+        }
+        for (digest, size) in self.listed.get(&window).cloned().unwrap_or_default() {
+            if !self.hidden.contains(&digest) {
+                self.push(LeafKind::Drop, digest, size, window);
             }
         }
         loop {
