@@ -117,7 +117,7 @@ pub(crate) enum Command {
     Sync(sync::Sync),
     /// The cases there are: a report and what its reporter added to it
     Inbox {
-        /// Also list, one by one, what is only counted otherwise: drops that were never meant for you
+        /// Also list, one by one, what is only counted otherwise: self-tests by `doctor`, and drops that were never meant for you
         #[arg(long)]
         all: bool,
         #[command(flatten)]
@@ -156,9 +156,9 @@ pub(crate) enum Command {
         /// The number of the window
         window: u64,
     },
-    /// Check everything: keys, roster, server, log; and file a synthetic report through the public door and open it
+    /// Check everything: keys, roster, server, log; and file a self-test through the public door and open it
     Doctor {
-        /// File no synthetic report
+        /// File no self-test
         #[arg(long)]
         no_report: bool,
     },

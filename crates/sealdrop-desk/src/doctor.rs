@@ -19,20 +19,14 @@ use crate::bodies::{self, Fetched};
 use crate::context::{Answer, Context};
 use crate::home::{Home, Profile};
 use crate::judge::{Opener, Verdict, Verdicts};
-use crate::keyring::Keyring;
+use crate::keyring::{Device, Keyring};
 use crate::keys::is_named;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
 use crate::rosters::Rosters;
-use crate::{certificate, remote, text};
+use crate::{certificate, remote, selftest, text};
 
 /// A roster, or a certificate, is worth a warning from here on.
 pub(crate) const SOON: u64 = 14 * 86_400;
-
-/// The field by which everyone knows such a report.
-const MARK: (&str, &str) = (
-    "synthetic",
-    "filed by sealdrop-desk doctor; not a real report",
-);
 
 /// Makes every check, and says what each came to.
 pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Answer> {
@@ -293,7 +287,8 @@ fn check_report(
 ) -> Result<Finding> {
     let mut rng = sealdrop_client::system::rng();
     let keys = Phrase::generate(&mut rng).keys(roster.box_key());
-    let (report, sealed) = seal(roster, &keys, &mut rng)?;
+    let device = keyring.device()?;
+    let (report, sealed) = seal(roster, &keys, device, &mut rng)?;
     let sent = client.send(&mut Bytes(sealed), None, OnFailure::Forget, &mut |_| {});
     let sent = sent
         .map_err(|failed| failed.error)
@@ -308,7 +303,6 @@ fn check_report(
         .check(&sent.digest, sent.size, roster.window(now))
         .context("the server's promise is refused")?;
 
-    let device = keyring.device()?;
     let (access, _) = device.keys();
     let member = client.member(&device.name, &access);
     let window = promise.leaf().window;
@@ -341,7 +335,7 @@ fn check_report(
     let identities = keyring.identities();
     if identities.is_empty() {
         return Ok(Finding::Good(
-            "a synthetic report was filed and fetched; there is no identity here to open it".into(),
+            "a self-test was filed and fetched; there is no identity here to open it".into(),
         ));
     }
     let opener = Opener {
@@ -354,9 +348,11 @@ fn check_report(
         .judge(&drop)?
         .context("the report vanished from this disk")?;
     match verdict {
-        Verdict::Opened { message, .. } if message == hex(&report.message) => Ok(Finding::Good(
-            "a synthetic report was filed, fetched and opened".into(),
-        )),
+        Verdict::Opened {
+            message, self_test, ..
+        } if message == hex(&report.message) && self_test.as_deref() == Some(&*device.name) => Ok(
+            Finding::Good("a self-test was filed, fetched and opened".into()),
+        ),
         Verdict::Opened { .. } => bail!("another report came out than went in"),
         Verdict::Quarantined { reason, .. } => {
             bail!("the report was filed and fetched, and does not open here: {reason}")
@@ -367,13 +363,12 @@ fn check_report(
 fn seal(
     roster: &Roster,
     keys: &ReporterKeys,
+    device: &Device,
     rng: &mut impl rand_core::CryptoRng,
 ) -> Result<(Report, Vec<u8>)> {
     let mut report = Report::new(Kind::Report, roster, keys, rng);
-    report
-        .form
-        .insert("title".into(), "Synthetic report".into());
-    report.form.insert(MARK.0.into(), MARK.1.into());
+    let (access, _) = device.keys();
+    selftest::mark(&mut report, &device.name, &access);
     let mut nonce = [0; 16];
     rng.fill_bytes(&mut nonce);
     let file_key = FileKey::generate(rng);

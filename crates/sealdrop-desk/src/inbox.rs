@@ -261,14 +261,11 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         .rosters
         .latest()
         .map_or(1, |latest| latest.roster().window_length());
-    let (mut lines, mut cases, mut hidden) = (Vec::new(), Vec::new(), 0);
+    let (mut lines, mut cases) = (Vec::new(), Vec::new());
     for (number, messages) in &inbox.cases {
         let Some(first) = messages.first() else {
             continue;
         };
-        let synthetic = messages
-            .iter()
-            .all(|message| desk.verdicts.synthetic.contains(&hex(&message.drop.digest)));
         let withdrawn = messages
             .iter()
             .any(|message| message.kind == Kind::Withdraw);
@@ -287,12 +284,7 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
             "window": first.drop.window.0,
             "logged": messages.iter().all(|message| message.drop.index.is_some()),
             "withdrawn": withdrawn,
-            "synthetic": synthetic,
         }));
-        if synthetic {
-            hidden += 1;
-            continue;
-        }
         let mut notes = vec![format!(
             "{} {}",
             messages.len(),
@@ -333,14 +325,25 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         ));
     }
     lines.extend(desk.wrong_key_hint(&inbox).map(|hint| format!("\n{hint}")));
+    if !inbox.self_tests.is_empty() {
+        lines.push(format!(
+            "\n{} by `doctor`{}",
+            counted(inbox.self_tests.len(), "self-test"),
+            if all {
+                ", with the machine that signed each:"
+            } else {
+                " (--all lists them)"
+            }
+        ));
+    }
+    for (drop, machine) in inbox.self_tests.iter().filter(|_| all) {
+        lines.push(format!("{}  {machine}", drop_line(drop, window)));
+    }
     if !inbox.for_others.is_empty() {
         let hint = if all { ":" } else { " (--all lists them)" };
         lines.push(format!(
             "\n{} from before you joined, or after you left: no roster named your keys when they came, so they are not sealed to you; ask a member for them{hint}",
-            match inbox.for_others.len() {
-                1 => "1 report".into(),
-                count => format!("{count} reports"),
-            }
+            counted(inbox.for_others.len(), "report")
         ));
     }
     for drop in inbox.for_others.iter().filter(|_| all) {
@@ -351,7 +354,6 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
             lines.push(format!("\n{count} {what}"));
         }
     };
-    rest(hidden, "synthetic, filed by `doctor`, not shown");
     rest(
         inbox.missing,
         "known from the log and not here: run `sealdrop-desk sync`, which names them",
@@ -370,8 +372,18 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         .iter()
         .map(|drop| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index }))
         .collect();
-    let json = json!({ "cases": cases, "quarantine": quarantine, "not_for_you": for_others, "missing": inbox.missing, "unopened": inbox.unopened });
+    let self_tests: Vec<Value> = inbox
+        .self_tests
+        .iter()
+        .map(|(drop, machine)| json!({ "digest": hex(&drop.digest), "window": drop.window.0, "index": drop.index, "machine": machine }))
+        .collect();
+    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": inbox.missing, "unopened": inbox.unopened });
     Ok(Answer::new(json, lines.join("\n")))
+}
+
+/// `1 report`, `2 reports`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A drop that has no case.
@@ -396,7 +408,6 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         .map_or(1, |latest| latest.roster().window_length());
     let (mut lines, mut values) = (vec![format!("Case {number}")], Vec::new());
     for (position, message) in (1..).zip(messages) {
-        let synthetic = desk.verdicts.synthetic.contains(&hex(&message.drop.digest));
         let logged = message
             .drop
             .index
@@ -412,9 +423,6 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
             &show::time(message.drop.window.end(window))[11..],
             message.epoch
         )));
-        if synthetic {
-            lines.push("synthetic: filed by `sealdrop-desk doctor` on this machine".into());
-        }
         let report = match desk.report(message) {
             Ok(report) => report,
             Err(error) => {
@@ -450,7 +458,6 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
             "policy": hex(&report.policy),
             "form": report.form,
             "attachments": report.attachments,
-            "synthetic": synthetic,
         }));
     }
     if messages

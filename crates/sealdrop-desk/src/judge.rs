@@ -1,6 +1,6 @@
 //! Verdicts: each drop is opened once, whole, and what came of it is kept. No text of a report is kept. docs/protocol.md, "Opening".
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,6 +18,7 @@ use crate::bodies::{Bodies, Hashing};
 use crate::home::Home;
 use crate::ledger::Known;
 use crate::rosters::Rosters;
+use crate::selftest;
 
 const FILE: &str = "inbox.json";
 
@@ -31,7 +32,7 @@ pub(crate) struct Verdicts {
     /// What a bundle says of drops that nobody can open here. It is not signed: a machine with an identity opens for itself.
     #[serde(default)]
     pub(crate) said: BTreeMap<String, Verdict>,
-    /// Drops that `doctor` filed here.
+    /// Drops that `doctor` filed on this machine, which may have no identity to know them by.
     #[serde(default)]
     pub(crate) synthetic: Vec<String>,
 }
@@ -48,6 +49,9 @@ pub(crate) enum Verdict {
         message: String,
         kind: Kind,
         epoch: u64,
+        /// The machine whose `doctor` filed it, by that machine's signature.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        self_test: Option<String>,
     },
     /// It stands apart, for this reason.
     Quarantined {
@@ -105,7 +109,7 @@ impl Opener<'_> {
     pub(crate) fn judge(&self, drop: &Known) -> Result<Option<(Verdict, bool)>> {
         let (verdict, keep) = match self.open_whole(drop, &mut NoAttachments)? {
             None => return Ok(None),
-            Some(Ok(opened)) => (opened_verdict(&opened.report), true),
+            Some(Ok(opened)) => (self.opened_verdict(&opened.report), true),
             Some(Err(reason)) => {
                 let keep = !matches!(
                     reason,
@@ -169,6 +173,19 @@ impl Opener<'_> {
         }))
     }
 
+    fn opened_verdict(&self, report: &Report) -> Verdict {
+        Verdict::Opened {
+            conversation: report.conversation.to_string(),
+            message: hex(&report.message),
+            kind: report.kind,
+            epoch: report.epoch,
+            self_test: self
+                .rosters
+                .get(report.epoch)
+                .and_then(|roster| selftest::made_by(report, roster)),
+        }
+    }
+
     /// The report of a drop whose verdict is [`Verdict::Opened`], from the beginning of its file: neither hash nor signature is checked again.
     pub(crate) fn report(&self, drop: &Known) -> Result<Option<Report>> {
         let Some(body) = self.bodies.open(drop)? else {
@@ -189,15 +206,6 @@ pub(crate) enum Reason {
     Changed,
 }
 
-fn opened_verdict(report: &Report) -> Verdict {
-    Verdict::Opened {
-        conversation: report.conversation.to_string(),
-        message: hex(&report.message),
-        kind: report.kind,
-        epoch: report.epoch,
-    }
-}
-
 /// A message of a case.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
@@ -213,6 +221,8 @@ pub(crate) struct Message {
 pub(crate) struct Inbox {
     /// By number; messages in the order of the log.
     pub(crate) cases: BTreeMap<u64, Vec<Message>>,
+    /// Self-tests, and the machine that filed each. They have no case number.
+    pub(crate) self_tests: Vec<(Known, String)>,
     /// Drops and the reason of each.
     pub(crate) quarantine: Vec<(Known, String)>,
     /// Drops that do not open here and were not meant to.
@@ -234,7 +244,8 @@ pub(crate) fn sort(
 ) -> Result<Inbox> {
     let guard = Guard { home };
     let mut inbox = Inbox::default();
-    let mut messages: HashMap<String, ()> = HashMap::new();
+    let mut messages = HashSet::new();
+    let mut opened = Vec::new();
     for drop in drops {
         let verdict = match verdicts.get(drop, opener.identities) {
             Some(verdict) => verdict.clone(),
@@ -256,7 +267,7 @@ pub(crate) fn sort(
         };
         match verdict {
             Verdict::Quarantined { reason, .. } => inbox.quarantine.push((drop.clone(), reason)),
-            Verdict::Opened { message, .. } if messages.insert(message.clone(), ()).is_some() => {
+            Verdict::Opened { message, .. } if !messages.insert(message.clone()) => {
                 inbox.quarantine.push((drop.clone(), "replay".into()));
             }
             Verdict::Opened {
@@ -264,14 +275,33 @@ pub(crate) fn sort(
                 message,
                 kind,
                 epoch,
+                self_test,
             } => {
-                let case = inbox.cases.entry(verdicts.case(&conversation)).or_default();
-                case.push(Message {
+                let digest = hex(&drop.digest);
+                let is_ours = || verdicts.synthetic.contains(&digest);
+                let self_test = self_test.or_else(|| is_ours().then(|| "this machine".into()));
+                let message = Message {
                     drop: drop.clone(),
                     id: message,
                     kind,
                     epoch,
-                });
+                };
+                opened.push((conversation, message, self_test));
+            }
+        }
+    }
+    // A conversation that somebody writes into is a case, whatever it began with.
+    let real: HashSet<String> = opened
+        .iter()
+        .filter(|(_, _, self_test)| self_test.is_none())
+        .map(|(conversation, ..)| conversation.clone())
+        .collect();
+    for (conversation, message, self_test) in opened {
+        match self_test.filter(|_| !real.contains(&conversation)) {
+            Some(machine) => inbox.self_tests.push((message.drop, machine)),
+            None => {
+                let number = verdicts.case(&conversation);
+                inbox.cases.entry(number).or_default().push(message);
             }
         }
     }

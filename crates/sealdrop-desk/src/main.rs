@@ -21,6 +21,7 @@ mod release;
 mod remote;
 mod rosters;
 mod secret;
+mod selftest;
 mod sync;
 mod text;
 

@@ -7,6 +7,7 @@ use assert_cmd::Command;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use sealdrop_client::BoxFile;
+use sealdrop_core::drop::archive::{BLOCK, member_header};
 use sealdrop_core::drop::{FileKey, Sealer};
 use sealdrop_core::encoding::from_base64_array;
 use sealdrop_core::key::{BoxKey, BoxSecret};
@@ -14,7 +15,7 @@ use sealdrop_core::note::Note;
 use sealdrop_core::phrase::{Phrase, ReporterKeys};
 use sealdrop_core::report::{Attachment, Kind, Report};
 use sealdrop_core::roster::Roster;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::server::{Server, WINDOW};
@@ -108,33 +109,60 @@ impl Bench {
 
     /// Someone joins the box, and the roster is published.
     pub(crate) fn join(&self, who: &str) {
-        self.desk(
-            who,
-            &[
-                "init",
-                "--join",
-                &self.address(),
-                "--member",
-                who,
-                "--work-factor",
-                "2",
-                "--no-recovery",
-            ],
-        )
-        .ok();
+        self.init(who, who, &["--no-recovery"]);
+        self.add_card(who);
+        self.desk("ana", &["publish"]).ok();
+    }
+
+    /// Ana gets another machine, without an identity, and the roster is published.
+    pub(crate) fn join_device(&self, who: &str) {
+        self.init(who, "ana", &["--device-only", "--device", who]);
+        self.add_card(who);
+        self.desk("ana", &["publish"]).ok();
+    }
+
+    /// A member makes keys for this box in a folder of their own.
+    pub(crate) fn init(&self, folder: &str, member: &str, more: &[&str]) {
+        let address = self.address();
+        let mut args = vec!["init", "--join", &address, "--member", member];
+        args.extend(["--work-factor", "2"].iter().chain(more));
+        self.desk(folder, &args).ok();
+    }
+
+    /// Ana takes someone's card in, and is told what the next roster will change.
+    pub(crate) fn add_card(&self, who: &str) -> String {
         let card = self.desk(who, &["keys", "--card"]).ok();
         std::fs::write(self.path("card.json"), card).unwrap();
         self.desk("ana", &["member", "add", &self.arg("card.json")])
-            .ok();
-        self.desk("ana", &["publish"]).ok();
+            .ok()
+    }
+
+    /// A bundle with these members, beside those that every bundle has.
+    pub(crate) fn forge(&self, name: &str, members: &[(&str, Value)]) -> String {
+        let head = json!({ "sealdrop-bundle": 1, "box": self.server.lock().box_key.to_string(), "origin": null });
+        let mut bytes = Vec::new();
+        for (name, value) in [("bundle.json", head)].iter().chain(members) {
+            let content = value.to_string().into_bytes();
+            bytes.extend_from_slice(&member_header(name, content.len() as u64).unwrap());
+            bytes.extend_from_slice(&content);
+            bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        }
+        bytes.resize(bytes.len() + 2 * BLOCK, 0);
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.arg(name)
     }
 
     /// The private key of the box, from ana's keyring: for rosters that no desk would sign.
     pub(crate) fn box_secret(&self) -> BoxSecret {
-        let sealed = std::fs::read(self.path("ana/keyring.age")).unwrap();
+        BoxSecret::from_seed(&self.seed("ana", "box_secret"))
+    }
+
+    /// One of the secrets in someone's keyring.
+    pub(crate) fn seed(&self, who: &str, name: &str) -> [u8; 32] {
+        let sealed = std::fs::read(self.path(&format!("{who}/keyring.age"))).unwrap();
         let json = sealdrop_open::passphrase::open(&sealed, "correct horse").unwrap();
         let json: Value = serde_json::from_slice(&json).unwrap();
-        BoxSecret::from_seed(&from_base64_array(json["box_secret"].as_str().unwrap()).unwrap())
+        from_base64_array(json[name].as_str().unwrap()).unwrap()
     }
 
     /// The server has this roster now, with the policy of the one before.

@@ -576,19 +576,7 @@ fn wrong_key() {
     let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "for the old key");
     deliver(&bench, &[drop]);
     // Ana starts again with other keys, and has no recovery file.
-    let fresh = [
-        "init",
-        "--join",
-        &bench.address(),
-        "--member",
-        "ana",
-        "--work-factor",
-        "2",
-        "--no-recovery",
-        "--device",
-        "new",
-    ];
-    bench.desk("ana-again", &fresh).ok();
+    bench.init("ana-again", "ana", &["--no-recovery", "--device", "new"]);
     bench
         .desk("ana", &["bundle", "out", "--all", &bench.arg("b.tar")])
         .ok();

@@ -334,16 +334,15 @@ fn lost_keyring_is_restored_and_goes_on() {
 }
 
 #[test]
-fn doctor_files_a_synthetic_report_and_opens_it() {
+fn doctor_files_a_self_test_and_opens_it() {
     let bench = Bench::new();
     let said = bench.desk("ana", &["doctor"]).ok();
     assert!(said.contains("filed, fetched and opened"), "{said}");
     let inbox = bench.desk("ana", &["inbox"]).ok();
     assert!(
-        inbox.contains("1 synthetic") && !inbox.contains("Synthetic report"),
+        inbox.contains("1 self-test by `doctor`") && inbox.contains("The inbox is empty"),
         "{inbox}"
     );
-    assert!(bench.desk("ana", &["open", "1"]).ok().contains("synthetic"));
     bench.desk("ana", &["publish", "--days", "5"]).ok();
     let said = bench.desk("ana", &["doctor", "--no-report"]).ok();
     assert!(
@@ -471,29 +470,8 @@ fn a_card_that_changes_someones_keys_says_so() {
         .unwrap()
         .to_owned();
     std::fs::rename(bench.path("ben"), bench.path("old-ben")).unwrap();
-    bench
-        .desk(
-            "ben",
-            &[
-                "init",
-                "--join",
-                &bench.address(),
-                "--member",
-                "ben",
-                "--work-factor",
-                "2",
-                "--no-recovery",
-            ],
-        )
-        .ok();
-    std::fs::write(
-        bench.path("card.json"),
-        bench.desk("ben", &["keys", "--card"]).ok(),
-    )
-    .unwrap();
-    let said = bench
-        .desk("ana", &["member", "add", &bench.arg("card.json")])
-        .ok();
+    bench.init("ben", "ben", &["--no-recovery"]);
+    let said = bench.add_card("ben");
     assert!(
         said.contains("instead of ben's recipient") && said.contains(&before),
         "{said}"

@@ -8,5 +8,6 @@ mod inbox;
 mod joining;
 mod keys;
 mod offline;
+mod selftest;
 mod server;
 mod sync;

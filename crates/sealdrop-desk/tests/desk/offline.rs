@@ -9,30 +9,11 @@ use crate::server::{Server, WINDOW};
 fn drops_go_to_the_machine_with_the_identity_and_verdicts_come_back() {
     let bench = Bench::new();
     // Ben's identity never connects; his laptop has no identity.
-    let address = bench.address();
     let init = |who: &str, more: &[&str]| {
-        let args: Vec<&str> = [
-            "init",
-            "--join",
-            &address,
-            "--member",
-            "ben",
-            "--work-factor",
-            "2",
-            "--no-recovery",
-        ]
-        .iter()
-        .chain(more)
-        .copied()
-        .collect();
-        bench.desk(who, &args).ok();
-        let card = bench.desk(who, &["keys", "--card"]).ok();
-        std::fs::write(bench.path("card.json"), card).unwrap();
-        bench
-            .desk("ana", &["member", "add", &bench.arg("card.json")])
-            .ok();
+        bench.init(who, "ben", more);
+        bench.add_card(who);
     };
-    init("cellar", &["--offline"]);
+    init("cellar", &["--offline", "--no-recovery"]);
     init("laptop", &["--device-only", "--device", "laptop"]);
     bench.desk("ana", &["publish"]).ok();
     let before = bench.server.lock().bodies.len();
@@ -229,22 +210,6 @@ fn bundles_that_lie() {
     assert!(bench.desk("ana", &["inbox"]).ok().contains("in a bundle"));
 }
 
-/// A bundle with these members, beside those that every bundle has.
-fn forge(bench: &Bench, name: &str, members: &[(&str, serde_json::Value)]) -> String {
-    use sealdrop_core::drop::archive::{BLOCK, member_header};
-    let head = serde_json::json!({ "sealdrop-bundle": 1, "box": bench.server.lock().box_key.to_string(), "origin": null });
-    let mut bytes = Vec::new();
-    for (name, value) in [("bundle.json", head)].iter().chain(members) {
-        let content = value.to_string().into_bytes();
-        bytes.extend_from_slice(&member_header(name, content.len() as u64).unwrap());
-        bytes.extend_from_slice(&content);
-        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
-    }
-    bytes.resize(bytes.len() + 2 * BLOCK, 0);
-    std::fs::write(bench.path(name), bytes).unwrap();
-    bench.arg(name)
-}
-
 #[test]
 fn a_forged_bundle_raises_no_fault() {
     let bench = Bench::new();
@@ -256,7 +221,7 @@ fn a_forged_bundle_raises_no_fault() {
     let never =
         serde_json::json!({ "digest": "07".repeat(32), "size": 67_195, "window": bench.past(9) });
     let list = serde_json::json!({ "drops": [never], "forgotten": [never] });
-    let bundle = forge(&bench, "forged.tar", &[("listed.json", list)]);
+    let bundle = bench.forge("forged.tar", &[("listed.json", list)]);
     bench.desk("ana", &["bundle", "in", &bundle]).ok();
     let said = bench.desk("ana", &["sync"]).ok();
     assert!(said.contains("compare with the machine"), "{said}");
@@ -268,28 +233,7 @@ fn a_forged_bundle_raises_no_fault() {
 #[test]
 fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
     let bench = Bench::new();
-    let init = [
-        "init",
-        "--join",
-        &bench.address(),
-        "--member",
-        "ana",
-        "--device-only",
-        "--device",
-        "laptop",
-        "--work-factor",
-        "2",
-    ];
-    bench.desk("laptop", &init).ok();
-    std::fs::write(
-        bench.path("card.json"),
-        bench.desk("laptop", &["keys", "--card"]).ok(),
-    )
-    .unwrap();
-    bench
-        .desk("ana", &["member", "add", &bench.arg("card.json")])
-        .ok();
-    bench.desk("ana", &["publish"]).ok();
+    bench.join_device("laptop");
     let roster = bench.server.roster();
     let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "not to be hidden");
     let digest = sealdrop_core::encoding::hex(&bench.server.accept(&drop, bench.past(9)));
@@ -297,7 +241,7 @@ fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
     bench.desk("laptop", &["sync"]).ok();
     bench.desk("ana", &["sync"]).ok();
     let verdicts = serde_json::json!({ "drops": { digest: { "quarantined": { "reason": "damaged" } } }, "cases": {} });
-    let bundle = forge(&bench, "forged.tar", &[("verdicts.json", verdicts)]);
+    let bundle = bench.forge("forged.tar", &[("verdicts.json", verdicts)]);
     bench.desk("laptop", &["bundle", "in", &bundle]).ok();
     // What is not carried because of it is said.
     let out = bench
@@ -320,28 +264,7 @@ fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
 fn a_roster_that_came_before_its_publication_is_handed_in() {
     let bench = Bench::new();
     bench.desk("ana", &["sync"]).ok();
-    let init = [
-        "init",
-        "--join",
-        &bench.address(),
-        "--member",
-        "ana",
-        "--device-only",
-        "--device",
-        "laptop",
-        "--work-factor",
-        "2",
-    ];
-    bench.desk("laptop", &init).ok();
-    std::fs::write(
-        bench.path("card.json"),
-        bench.desk("laptop", &["keys", "--card"]).ok(),
-    )
-    .unwrap();
-    bench
-        .desk("ana", &["member", "add", &bench.arg("card.json")])
-        .ok();
-    bench.desk("ana", &["publish"]).ok();
+    bench.join_device("laptop");
     bench.desk("laptop", &["sync"]).ok();
     // The next one is signed without a network, and travels by the wrong bundle first.
     bench
