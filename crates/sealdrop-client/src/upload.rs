@@ -95,6 +95,18 @@ pub enum OnFailure {
 #[derive(Debug, Default)]
 pub struct Blocks(Vec<[u8; 32]>);
 
+impl Blocks {
+    /// The bytes of a source, of which none are given out that differ from what it gave before: for what is made anew to be kept, after a part
+    /// of it was sent.
+    ///
+    /// # Errors
+    /// When the source cannot be opened; its reader's are of kind [`io::ErrorKind::InvalidData`] where it has changed.
+    pub fn reader<'a>(&'a mut self, source: &'a mut dyn Source) -> io::Result<impl Read + 'a> {
+        let size = source.size();
+        Ok(Stream::new(source.open()?, size, &mut self.0))
+    }
+}
+
 /// Why a drop was not left with the server.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -420,7 +432,11 @@ impl<'a> Stream<'a> {
         blocks: &'a mut Vec<[u8; 32]>,
     ) -> Result<Self, ClientError> {
         let source = source.open().map_err(ClientError::Local)?;
-        Ok(Self {
+        Ok(Self::new(source, size, blocks))
+    }
+
+    fn new(source: Box<dyn Read + 'a>, size: u64, blocks: &'a mut Vec<[u8; 32]>) -> Self {
+        Self {
             source,
             blocks,
             next_block: 0,
@@ -429,7 +445,7 @@ impl<'a> Stream<'a> {
             size,
             position: 0,
             hash: Sha256::new(),
-        })
+        }
     }
 
     fn skip_to(&mut self, offset: u64) -> Result<(), ClientError> {

@@ -159,7 +159,9 @@ A report in Markdown:
 
 What you are asked for on a terminal can come from flags, from --from, or from --edit. Without a terminal, --yes is needed.
 
-At the end you are shown twelve words, once. They are the only key to this conversation: write them down.";
+At the end you are shown twelve words, once. They are the only key to this conversation: write them down.
+
+If it cannot be sent, the report is kept, sealed, in the file of --save, or where you say when asked: `sealdrop post` sends it later.";
 
 #[derive(Args)]
 #[command(after_long_help = SUBMIT_EXAMPLES)]
@@ -171,7 +173,7 @@ pub(crate) struct SubmitArgs {
     /// Write the receipt here, and its secret part, the file key, to FILE.key, readable by you alone; to prove later what the report says, add --save
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, which `verify` needs to show what was logged: receipt and key prove nothing about its content without it
+    /// Keep the sealed drop, to be posted later if it cannot be sent now; `verify` needs it to show what was logged: receipt and key prove nothing about its content without it
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,
 }

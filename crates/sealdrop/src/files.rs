@@ -170,6 +170,17 @@ pub(crate) fn reason(error: &io::Error) -> String {
     text.into()
 }
 
+/// `name.ending`, or the first of `name-2.ending`, … that is not taken.
+pub(crate) fn free_name(name: &str, ending: &str) -> String {
+    let mut free = format!("{name}.{ending}");
+    let mut number = 1;
+    while Path::new(&free).symlink_metadata().is_ok() {
+        number += 1;
+        free = format!("{name}-{number}.{ending}");
+    }
+    free
+}
+
 /// `FILE.key` for `FILE`.
 pub(crate) fn key_path(receipt: &Path) -> PathBuf {
     beside(receipt, ".key")

@@ -20,6 +20,7 @@ mod failure;
 mod files;
 mod form;
 mod interrupt;
+mod keep;
 mod metadata;
 mod network;
 mod output;

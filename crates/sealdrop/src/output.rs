@@ -2,6 +2,7 @@
 
 use sealdrop_client::show;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -65,7 +66,8 @@ impl Output {
         }
     }
 
-    pub(crate) fn failure(&self, failure: &Failure) {
+    /// What went wrong, for people only: something is still being done about it.
+    pub(crate) fn failure_note(&self, failure: &Failure) {
         self.note(&format!(
             "{} {}",
             self.err(Style::Red, "error:"),
@@ -76,6 +78,10 @@ impl Output {
                 self.note(&format!("  {line}"));
             }
         }
+    }
+
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.failure_note(failure);
         if self.json {
             let mut fields = failure.fields.clone();
             fields.insert("error".into(), failure.message.clone().into());
@@ -118,6 +124,23 @@ pub(crate) fn shown_lines(text: &str, indent: &str) -> String {
         .collect()
 }
 
+/// A file's name as a word of a command that is shown to be typed.
+pub(crate) fn word(path: &Path) -> String {
+    let path = path.display().to_string();
+    // What begins with - would be an option.
+    let path = if path.starts_with('-') {
+        format!("./{path}")
+    } else {
+        path
+    };
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
 /// The fields of a JSON result.
 #[macro_export]
 macro_rules! fields {
@@ -129,4 +152,18 @@ macro_rules! fields {
         $(fields.insert($name.into(), ::serde_json::json!($value));)+
         fields
     }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_command_is_one_word_of_a_shell() {
+        let shown = |name: &str| word(Path::new(name));
+        assert_eq!(shown("a/report-2.drop"), "a/report-2.drop");
+        assert_eq!(shown("my report.drop"), "'my report.drop'");
+        assert_eq!(shown("it's $HOME"), "'it'\\''s $HOME'");
+        assert_eq!(shown("-o"), "./-o");
+    }
 }

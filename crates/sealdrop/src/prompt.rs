@@ -95,6 +95,22 @@ pub(crate) fn ask_yes_no(question: &str, default: bool) -> Result<bool, Failure>
         .map_err(failure)
 }
 
+/// Asks for the name of a file; `None` if there is to be none.
+pub(crate) fn ask_name(
+    question: &str,
+    default: &str,
+    help: &str,
+) -> Result<Option<PathBuf>, Failure> {
+    let name = Text::new(question)
+        .with_default(default)
+        .with_help_message(help)
+        .prompt_skippable()
+        .map_err(failure)?;
+    Ok(name
+        .filter(|name| !name.trim().is_empty())
+        .map(PathBuf::from))
+}
+
 fn ask(form: &mut Form, output: &Output) -> Result<(), Failure> {
     if form.title.is_none() {
         let validator = |text: &str| {

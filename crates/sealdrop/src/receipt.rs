@@ -1,5 +1,7 @@
 //! The promise that comes back, and what is kept of it.
 
+use std::path::Path;
+
 use sealdrop_client::{ClientError, Sent, VerifiedBox, system};
 use sealdrop_core::address::Address;
 use sealdrop_core::log::promise::{Promise, PromiseError};
@@ -59,6 +61,14 @@ pub(crate) fn phrase_text(words: &str, output: &Output) -> String {
         "Your phrase, shown this once:\n\n{lines}\n\
          Write it down and keep it from others. It is the only key to this conversation: whoever has it can read the answers and write as\n\
          you, and without it nobody can, you included. It is stored nowhere and cannot be recovered.\n"
+    )
+}
+
+/// Where the file key is, and what it is for.
+pub(crate) fn key_text(path: &Path) -> String {
+    format!(
+        "Its secret part: {} (whoever has it can read this report; keep it apart)\n",
+        path.display()
     )
 }
 

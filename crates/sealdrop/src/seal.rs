@@ -5,7 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use rand_core::Rng as _;
-use sealdrop_client::{BoxFile, ClientError, Source, VerifiedBox, system};
+use sealdrop_client::{Blocks, BoxFile, ClientError, Source, VerifiedBox, system};
 use sealdrop_core::address::Address;
 use sealdrop_core::drop::{FileKey, SealError, Sealed, Sealer};
 use sealdrop_core::log::saved::SavedKey;
@@ -77,6 +77,7 @@ pub(crate) fn read_box(path: &Path) -> Result<BoxFile, Failure> {
 
 /// A report that is ready to be sealed.
 pub(crate) struct Draft {
+    form: Form,
     pub(crate) phrase: Phrase,
     keys: ReporterKeys,
     file_key: FileKey,
@@ -97,10 +98,42 @@ impl Draft {
     ) -> Result<Self, Failure> {
         let form = Form::from_args(args)?;
         let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
+        // What is too large for the box is so before anybody writes a report.
+        let attachments = Self::new(form.clone(), attachments, the_box)?.attachments;
         let form = prompt::complete(form, args, output)?;
-        let draft = Self::new(&form, attachments, the_box)?;
+        Self::reviewed(form, attachments, args, address, the_box, output)
+    }
+
+    /// The same report with the attachments as they are now, to the members as they are now: other keys, another phrase, and another review.
+    pub(crate) fn again(
+        &self,
+        args: &ReportArgs,
+        address: &Address,
+        the_box: &VerifiedBox,
+        output: &Output,
+    ) -> Result<Self, Failure> {
+        let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
+        Self::reviewed(
+            self.form.clone(),
+            attachments,
+            args,
+            address,
+            the_box,
+            output,
+        )
+    }
+
+    fn reviewed(
+        form: Form,
+        attachments: Vec<Attachment>,
+        args: &ReportArgs,
+        address: &Address,
+        the_box: &VerifiedBox,
+        output: &Output,
+    ) -> Result<Self, Failure> {
+        let draft = Self::new(form, attachments, the_box)?;
         review::show(
-            &form,
+            &draft.form,
             &draft.attachments,
             draft.size,
             address,
@@ -114,7 +147,7 @@ impl Draft {
     }
 
     fn new(
-        form: &Form,
+        form: Form,
         attachments: Vec<Attachment>,
         the_box: &VerifiedBox,
     ) -> Result<Self, Failure> {
@@ -129,6 +162,7 @@ impl Draft {
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
         let mut draft = Self {
+            form,
             phrase,
             keys,
             file_key,
@@ -145,6 +179,11 @@ impl Draft {
     /// The length of the drop.
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The epoch of the roster that it is sealed to.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.the_box.roster().epoch()
     }
 
     /// What gives the bytes; the same each time.
@@ -197,8 +236,34 @@ impl Draft {
         output: &Output,
     ) -> Result<(), Failure> {
         let sealer = self.sealer()?;
-        let progress = Progress::new("sealing", self.size, output);
         let mut sealed = sealed(&sealer, &self.attachments);
+        self.copy(&mut sealed, file, interrupt, output)
+    }
+
+    /// The same when some of the bytes were sent before, as `blocks` knows. An attachment that changed since must not be sealed under their key.
+    pub(crate) fn write_again(
+        &self,
+        blocks: &mut Blocks,
+        file: &mut NewFile,
+        interrupt: &Interrupt,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let sealer = self.sealer()?;
+        let mut source = self.source(&sealer);
+        let mut sealed = blocks
+            .reader(&mut source)
+            .map_err(|error| unsealed(&error))?;
+        self.copy(&mut sealed, file, interrupt, output)
+    }
+
+    fn copy(
+        &self,
+        sealed: &mut dyn Read,
+        file: &mut NewFile,
+        interrupt: &Interrupt,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let progress = Progress::new("sealing", self.size, output);
         let mut piece = vec![0; 1 << 20];
         let mut written = 0;
         loop {

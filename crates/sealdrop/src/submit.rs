@@ -12,7 +12,8 @@ use crate::cli::{Global, SubmitArgs};
 use crate::failure::Failure;
 use crate::fields;
 use crate::files::{self, NewFile};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
+use crate::keep::{self, Unsent};
 use crate::network;
 use crate::output::{Output, Style, shown_lines};
 use crate::post::FileSource;
@@ -21,6 +22,9 @@ use crate::prompt;
 use crate::receipt;
 use crate::review;
 use crate::seal::{Draft, IntoFailure as _};
+
+/// The status that says: not shaped as a drop for the roster of now.
+const STALE: u16 = 422;
 
 pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result<(), Failure> {
     let address = network::address(&args.address)?;
@@ -38,130 +42,188 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     {
         files::expect_new(path)?;
     }
-    let the_box = network::fetch_box(&client, &address)?;
-    let draft = Draft::prepare(&args.report, &address, &the_box, output)?;
+    let mut the_box = network::fetch_box(&client, &address)?;
+    let mut draft = Draft::prepare(&args.report, &address, &the_box, output)?;
 
     let interrupt = Interrupt::catch();
-    let client = network::client(&address.origin, options, Some(&interrupt))?;
-    let create = |path: Option<&Path>| path.map(NewFile::create).transpose();
-    let receipt_file = create(args.receipt.as_deref())?;
-    let mut key_file = create(key_path.as_deref())?;
-    let mut saved_file = create(args.save.as_deref())?;
-    if let Some(file) = &mut saved_file {
-        draft.write(file, &interrupt, output)?;
-    }
-    let (sent, promised) = match send(&client, &draft, args, output) {
-        Ok(sent) => {
-            let promised = receipt::verify_promise(&sent, &the_box);
-            (Some(sent), promised)
-        }
-        Err(Unsent { failure, taken }) if taken => (None, Err(failure)),
-        Err(unsent) => return Err(unsent.failure),
-    };
-
-    // From here on the drop is with the server: what fails now, or was a lie, must hide neither the phrase nor the evidence.
-    let mut unsaved = Vec::new();
-    let mut receipt_file = receipt_file.filter(|_| sent.is_some());
-    if let (Some(file), Some(sent)) = (receipt_file.as_mut(), &sent) {
-        let saved = receipt::saved(&address, sent, &the_box).to_json();
-        unsaved.extend(file.write(saved.as_bytes()).err());
-    }
-    if let Some(file) = key_file.as_mut() {
-        unsaved.extend(file.write(draft.saved_key().to_json().as_bytes()).err());
-    }
-    for file in [receipt_file, key_file, saved_file].into_iter().flatten() {
-        unsaved.extend(file.keep().err());
-    }
-    let unsaved = unsaved.into_iter().next();
-    let words = draft.phrase.words();
-    let (text, fields) = report(
-        (args, global),
-        &address,
-        &the_box,
-        sent.as_ref(),
-        promised.as_ref().ok(),
-        &words,
+    let submission = Submission {
+        args,
+        global,
+        address: &address,
+        client: &network::client(&address.origin, options, Some(&interrupt))?,
+        interrupt: &interrupt,
         output,
-    );
-    let failure = match (promised, unsaved) {
-        (Ok(_), None) => {
-            output.result(&text, fields);
-            return Ok(());
-        }
-        (Ok(_), Some(failure)) => failure.hint("the report itself was sent, and must not be sent again; only the file named could not be kept"),
-        (Err(failure), None) => failure.also("the phrase above is the one of this report: write it down all the same"),
-        (Err(failure), Some(unsaved)) => failure.also(unsaved.message),
     };
-    output.before_failure(&text);
-    Err(failure.with(fields))
+    while let Outcome::Again = submission.attempt(&draft, &the_box)? {
+        (the_box, draft) = loop {
+            match submission.look_again(&draft) {
+                Ok(again) => break again,
+                Err(failure) => keep::again_or(failure, &submission).map(|_| ())?,
+            }
+        };
+    }
+    Ok(())
 }
 
-/// Why there is nothing to show from the server.
-struct Unsent {
-    failure: Failure,
-    /// It may hold the drop all the same.
-    taken: bool,
+/// What stays the same for all tries.
+pub(crate) struct Submission<'a> {
+    pub(crate) args: &'a SubmitArgs,
+    pub(crate) global: &'a Global,
+    pub(crate) address: &'a Address,
+    client: &'a Client,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) output: &'a Output,
 }
 
-/// Sends the drop. On a terminal a failure that may pass is asked about, because the report is only in this program.
-fn send(
-    client: &Client,
-    draft: &Draft,
-    args: &SubmitArgs,
-    output: &Output,
-) -> Result<Sent, Unsent> {
-    let mut taken = false;
-    send_until(client, draft, args, output, &mut taken).map_err(|failure| Unsent { failure, taken })
+/// How a try ended that did not fail.
+pub(crate) enum Outcome {
+    Sent,
+    /// The report is to be sealed anew.
+    Again,
 }
 
-fn send_until(
-    client: &Client,
-    draft: &Draft,
-    args: &SubmitArgs,
-    output: &Output,
-    taken: &mut bool,
-) -> Result<Sent, Failure> {
-    let sealer = draft.sealer()?;
-    // One for all tries: an attachment that changed in between must not be sealed again under the same key and nonce.
-    let mut blocks = Blocks::default();
-    loop {
-        let result = {
-            let progress = Progress::new("sending", draft.size(), output);
-            let mut events = |event: Event<'_>| progress.event(&event);
-            let (mut saved, mut sealed);
-            let source: &mut dyn Source = match &args.save {
-                Some(path) => {
-                    saved = FileSource::open(path)?;
-                    &mut saved
-                }
-                None => {
-                    sealed = draft.source(&sealer);
-                    &mut sealed
+impl Submission<'_> {
+    /// Seals, sends and keeps what is to be kept; or, if it could not be sent, keeps that.
+    fn attempt(&self, draft: &Draft, the_box: &VerifiedBox) -> Result<Outcome, Failure> {
+        let create = |path: Option<&Path>| path.map(NewFile::create).transpose();
+        let receipt_file = create(self.args.receipt.as_deref())?;
+        let key_path = self.args.receipt.as_deref().map(files::key_path);
+        let key_file = create(key_path.as_deref())?;
+        let mut saved_file = create(self.args.save.as_deref())?;
+        if let Some(file) = &mut saved_file
+            && let Err(failure) = draft.write(file, self.interrupt, self.output)
+        {
+            return keep::again_or(failure, self);
+        }
+        let mut blocks = Blocks::default();
+        let mut taken = false;
+        let error = match self.send(draft, &mut blocks, &mut taken)? {
+            Ok(sent) => {
+                let promised = receipt::verify_promise(&sent, the_box);
+                let files = [receipt_file, key_file, saved_file];
+                return self.left(draft, the_box, Some(&sent), promised, files);
+            }
+            Err(error) => error,
+        };
+        if taken {
+            let promised = Err(receipt::no_promise(&error));
+            return self.left(draft, the_box, None, promised, [None, key_file, saved_file]);
+        }
+        let is_stale = error.status() == Some(STALE);
+        let is_local = matches!(error, ClientError::Local(_));
+        let is_stopped = matches!(error, ClientError::Cancelled);
+        let failure = error.into_failure();
+        let failure = match (is_stopped, is_stale || is_local) {
+            (true, _) => return Err(failure),
+            (false, true) => match keep::again_or(failure, self) {
+                Err(failure) if is_stale && failure.exit != interrupt::EXIT => failure,
+                done => return done,
+            },
+            (false, false) => failure,
+        };
+        let unsent = Unsent {
+            draft,
+            blocks: &mut blocks,
+            saved: saved_file,
+            key: key_file,
+            is_stale,
+        };
+        keep::keep(failure, unsent, self)
+    }
+
+    /// The report, its attachments and its members as they are now.
+    fn look_again(&self, draft: &Draft) -> Result<(VerifiedBox, Draft), Failure> {
+        let the_box = network::fetch_box(self.client, self.address)?;
+        let draft = draft.again(&self.args.report, self.address, &the_box, self.output)?;
+        Ok((the_box, draft))
+    }
+
+    /// Sends the drop. On a terminal a failure that may pass is asked about, because the report is only in this program.
+    fn send(
+        &self,
+        draft: &Draft,
+        blocks: &mut Blocks,
+        taken: &mut bool,
+    ) -> Result<Result<Sent, ClientError>, Failure> {
+        let sealer = draft.sealer()?;
+        loop {
+            let result = {
+                let progress = Progress::new("sending", draft.size(), self.output);
+                let mut events = |event: Event<'_>| progress.event(&event);
+                let (mut saved, mut sealed);
+                let source: &mut dyn Source = match &self.args.save {
+                    Some(path) => {
+                        saved = FileSource::open(path)?;
+                        &mut saved
+                    }
+                    None => {
+                        sealed = draft.source(&sealer);
+                        &mut sealed
+                    }
+                };
+                // One set of blocks for all tries: an attachment that changed in between must not be sealed again under the same key and nonce.
+                self.client
+                    .send_again(source, blocks, None, OnFailure::Forget, &mut events)
+            };
+            let error = match result {
+                Ok(sent) => return Ok(Ok(sent)),
+                Err(failed) => {
+                    *taken |= failed.taken;
+                    failed.error
                 }
             };
-            client.send_again(source, &mut blocks, None, OnFailure::Forget, &mut events)
-        };
-        let error = match result {
-            Ok(sent) => return Ok(sent),
-            Err(failed) => {
-                *taken |= failed.taken;
-                failed.error
+            if self.args.report.yes || !prompt::is_possible() || !error.is_transient() {
+                return Ok(Err(error));
             }
-        };
-        let into_failure = |error: ClientError| {
-            if *taken {
-                receipt::no_promise(&error)
-            } else {
-                error.into_failure()
+            self.output.note(&error.to_string());
+            if !prompt::ask_yes_no("Try again?", true)? {
+                return Ok(Err(error));
             }
+        }
+    }
+
+    /// The drop is with the server: what fails now, or was a lie, must hide neither the phrase nor the evidence.
+    fn left(
+        &self,
+        draft: &Draft,
+        the_box: &VerifiedBox,
+        sent: Option<&Sent>,
+        promised: Result<Promise, Failure>,
+        [mut receipt_file, mut key_file, saved_file]: [Option<NewFile>; 3],
+    ) -> Result<Outcome, Failure> {
+        let mut unsaved = Vec::new();
+        if let (Some(file), Some(sent)) = (receipt_file.as_mut(), sent) {
+            let saved = receipt::saved(self.address, sent, the_box).to_json();
+            unsaved.extend(file.write(saved.as_bytes()).err());
+        }
+        if let Some(file) = key_file.as_mut() {
+            unsaved.extend(file.write(draft.saved_key().to_json().as_bytes()).err());
+        }
+        for file in [receipt_file, key_file, saved_file].into_iter().flatten() {
+            unsaved.extend(file.keep().err());
+        }
+        let unsaved = unsaved.into_iter().next();
+        let words = draft.phrase.words();
+        let (text, fields) = report(
+            (self.args, self.global),
+            self.address,
+            the_box,
+            sent,
+            promised.as_ref().ok(),
+            &words,
+            self.output,
+        );
+        let failure = match (promised, unsaved) {
+            (Ok(_), None) => {
+                self.output.result(&text, fields);
+                return Ok(Outcome::Sent);
+            }
+            (Ok(_), Some(failure)) => failure.hint("the report itself was sent, and must not be sent again; only the file named could not be kept"),
+            (Err(failure), None) => failure.also("the phrase above is the one of this report: write it down all the same"),
+            (Err(failure), Some(unsaved)) => failure.also(unsaved.message),
         };
-        if args.report.yes || !prompt::is_possible() || !error.is_transient() {
-            return Err(into_failure(error));
-        }
-        output.note(&error.to_string());
-        if !prompt::ask_yes_no("Try again?", true)? {
-            return Err(into_failure(error));
-        }
+        self.output.before_failure(&text);
+        Err(failure.with(fields))
     }
 }
 
@@ -203,10 +265,7 @@ fn report(
         _ => {}
     }
     if let Some(key) = &key {
-        text.push_str(&format!(
-            "Its secret part: {} (whoever has it can read this report; keep it apart)\n",
-            key.display()
-        ));
+        text.push_str(&receipt::key_text(key));
     }
     if receipt.is_some() && promise.is_some() && args.save.is_none() {
         text.push_str("They prove that a drop was left, not what it says: that needs the sealed drop too, which was not kept (--save FILE keeps it).\n");

@@ -1,5 +1,6 @@
 //! Leaving a drop over connections that break, with servers that lie about how far they have come.
 
+use std::io::{ErrorKind, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -339,4 +340,32 @@ fn a_drop_that_was_taken_without_a_promise_is_told_from_one_that_was_not_taken()
             .unwrap_err();
         assert_eq!(failed.taken, status == 201);
     }
+}
+
+#[test]
+fn an_attachment_that_changes_after_a_part_was_sent_is_never_kept_under_one_nonce() {
+    let server = LyingServer::start();
+    let mut source = Bytes::new(BIG);
+    let mut blocks = Blocks::default();
+    server.lie(|request, _| (request.method == "PATCH").then(|| Answer::new(500)));
+    let failed = client(&server).send_again(
+        &mut source,
+        &mut blocks,
+        None,
+        OnFailure::Forget,
+        &mut |_| {},
+    );
+    assert_eq!(failed.unwrap_err().error.status(), Some(500));
+    let mut kept = Vec::new();
+    let mut read = |source: &mut Bytes| {
+        kept.clear();
+        let result = blocks
+            .reader(source)
+            .and_then(|mut reader| reader.read_to_end(&mut kept));
+        (result.map_err(|error| error.kind()), kept.len())
+    };
+    assert_eq!(read(&mut source), (Ok(BIG), BIG));
+    source.bytes[5 << 20] ^= 1;
+    let changed = Err(ErrorKind::InvalidData);
+    assert_eq!(read(&mut source), (changed, 5 << 20));
 }

@@ -12,8 +12,10 @@ mod support;
 mod attachments;
 mod attacks;
 mod evidence;
+mod keep;
 mod offline;
 mod submit;
+mod terminal;
 mod usage;
 
 use std::fs;

@@ -335,7 +335,7 @@ fn nothing_is_left_on_disk_unless_asked() {
 }
 
 #[test]
-fn a_failed_submit_leaves_nothing_behind() {
+fn a_failed_submit_leaves_nothing_behind_unless_asked() {
     let server = LyingServer::start();
     server.lie(|request, _| (request.method == "POST").then(|| Answer::new(422)));
     let place = Place::new();
@@ -349,10 +349,15 @@ fn a_failed_submit_leaves_nothing_behind() {
         "--yes",
         "--receipt",
         "r.json",
-        "--save",
-        "r.drop",
     ]);
-    run.refused(1, &["sealed to an older roster"]);
+    run.refused(
+        1,
+        &[
+            "sealed to an older roster",
+            "the report was not kept; with --save FILE it would be",
+        ],
+    );
+    assert!(!run.out.contains("phrase"));
     assert_eq!(place.files(), [""; 0]);
 }
 

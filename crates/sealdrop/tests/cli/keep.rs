@@ -1,0 +1,243 @@
+//! What somebody wrote is not lost when it cannot be sent.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use sealdrop_core::drop::shape;
+use sealdrop_core::phrase::Phrase;
+
+use crate::support::{Answer, LyingServer};
+use crate::terminal::Terminal;
+use crate::{Place, is_private, open};
+
+const REPORT: [&str; 5] = ["--title", "T", "--description", "D", "--yes"];
+
+/// A server that refuses every drop with a status.
+fn refusing(status: u16) -> LyingServer {
+    let server = LyingServer::start();
+    refuse(&server, status);
+    server
+}
+
+fn refuse(server: &LyingServer, status: u16) {
+    server.lie(move |request, _| (request.method == "POST").then(|| Answer::new(status)));
+}
+
+/// Runs a command that the program printed, in a shell, as a person would.
+#[track_caller]
+fn type_command(place: &Place, command: &str) {
+    let program = Path::new(env!("CARGO_BIN_EXE_sealdrop"));
+    let mut path = program.parent().unwrap().as_os_str().to_owned();
+    path.push(":/usr/bin:/bin");
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .current_dir(place.folder.path())
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
+}
+
+/// That the only drop on the server is of the conversation of these words.
+#[track_caller]
+fn check_phrase(server: &LyingServer, words: &str) {
+    let phrase = Phrase::parse(words).unwrap();
+    let keys = phrase.keys(&server.address.box_key);
+    assert_eq!(open(server, 1).0.report.conversation, keys.conversation);
+}
+
+#[test]
+fn a_report_that_cannot_be_sent_is_kept_and_its_phrase_with_it() {
+    for (status, saved) in [(403, "r.drop"), (413, "my report.drop"), (500, "-r.drop")] {
+        let server = refusing(status);
+        let place = Place::new();
+        let address = server.address.to_string();
+        let save = format!("--save={saved}");
+        let args = ["submit", &address, "--json", "--receipt", "r.json", &save];
+        let run = place.run(&[&args[..], &REPORT].concat());
+        run.refused(1, &["the report was kept, sealed: send it later"]);
+        let json = run.json();
+        assert_eq!(
+            (&json["state"], &json["saved"]),
+            (&"kept".into(), &saved.into())
+        );
+        assert_eq!(place.files(), [saved, "r.json.key"]);
+        for name in place.files() {
+            assert!(is_private(&place.path(&name)), "{name}");
+        }
+        server.lie(|_, _| None);
+        type_command(&place, json["post"].as_str().unwrap());
+        check_phrase(&server, json["phrase"].as_str().unwrap());
+        let args = ["verify", "r.json", "--key", "r.json.key", "--drop"];
+        let saved = format!("./{saved}");
+        place
+            .run(&[&args[..], &[&saved]].concat())
+            .succeeded(&["It is the report “T”"]);
+    }
+}
+
+#[test]
+fn a_report_for_an_older_roster_is_kept_and_said_to_be_of_little_use() {
+    let server = refusing(422);
+    let place = Place::new();
+    let address = server.address.to_string();
+    let args = ["submit", &address, "--save", "r.drop"];
+    let run = place.run(&[&args[..], &REPORT].concat());
+    run.refused(
+        1,
+        &[
+            "sealed to an older roster",
+            "sealed again, which gives it another phrase",
+        ],
+    );
+    assert!(run.out.contains("Your phrase"));
+    assert_eq!(place.files(), ["r.drop"]);
+}
+
+#[test]
+fn what_was_written_in_an_editor_is_kept_though_nobody_can_be_asked() {
+    let server = refusing(500);
+    let place = Place::new();
+    place
+        .write("editor.sh", "printf '# T\\n\\nText.\\n' > \"$1\"\n")
+        .write("report.drop", "another");
+    let address = server.address.to_string();
+    let mut command = place.command(&["submit", &address, "--edit", "--yes", "--json"]);
+    command.env("EDITOR", "sh editor.sh").env_remove("VISUAL");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["saved"], "report-2.drop");
+    assert_eq!(place.read("report.drop"), b"another");
+    server.lie(|_, _| None);
+    type_command(&place, json["post"].as_str().unwrap());
+    check_phrase(&server, json["phrase"].as_str().unwrap());
+}
+
+/// Types a report until it is to be sent.
+fn type_report(place: &Place, server: &LyingServer, args: &[&str]) -> Terminal {
+    let address = server.address.to_string();
+    let mut terminal = Terminal::start(place.command(&[&["submit", &address], args].concat()));
+    terminal
+        .answer("Title:", "Typed\r")
+        .answer("Description", "Much.\n.\n")
+        .answer("Steps", ".\n")
+        .answer("Affected versions:", "\r")
+        .answer("Name to credit:", "\r")
+        .answer("Seal it and go on?", "y\r");
+    terminal
+}
+
+/// The words that were shown.
+fn shown_phrase(shown: &str) -> String {
+    let (_, shown) = shown.split_once("Your phrase, shown this once:").unwrap();
+    let (phrase, _) = shown.split_once("Write it down").unwrap();
+    let plain: Vec<&str> = phrase.split("\u{1b}[1m").collect();
+    plain.concat().replace("\u{1b}[0m", "")
+}
+
+#[test]
+fn a_typed_report_that_is_refused_is_offered_to_be_kept() {
+    let server = refusing(500);
+    let place = Place::new();
+    place.write("taken", "another");
+    let mut terminal = type_report(&place, &server, &[]);
+    // A name that is taken costs nothing.
+    terminal
+        .answer("Keep the report, sealed, to send it later, as:", "taken\r")
+        .answer("taken cannot be made: it exists already", "")
+        .answer("Keep the report, sealed, to send it later, as:", "\r");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(1), "{shown}");
+    assert_eq!(place.files(), ["report.drop", "taken"]);
+    assert!(is_private(&place.path("report.drop")));
+    assert_eq!(shown.matches("Your phrase").count(), 1);
+    server.lie(|_, _| None);
+    let address = server.address.to_string();
+    let command = format!("sealdrop post '{address}' report.drop");
+    assert!(shown.contains(&format!("  {command}\r\n")), "{shown}");
+    type_command(&place, &command);
+    check_phrase(&server, &shown_phrase(&shown));
+    assert_eq!(open(&server, 0).0.report.form["title"], "Typed");
+}
+
+#[test]
+fn a_report_that_is_not_to_be_kept_leaves_nothing_and_shows_no_phrase() {
+    for (key, code) in [("\u{1b}", 1), ("\u{3}", 130)] {
+        let server = refusing(500);
+        let place = Place::new();
+        let mut terminal = type_report(&place, &server, &["--receipt", "r.json"]);
+        terminal.answer("Keep the report, sealed, to send it later, as:", key);
+        let (ended, shown) = terminal.end();
+        assert_eq!(ended, Some(code), "{shown}");
+        assert_eq!(place.files(), [""; 0]);
+        assert!(!shown.contains("Your phrase"));
+    }
+}
+
+#[test]
+fn a_typed_report_outlives_an_attachment_that_vanished() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    place.write("core.bin", vec![7; 9_000_000]);
+    let path = place.path("core.bin");
+    let mut there = true;
+    server.lie(move |request, _| {
+        if request.path == "/v1/uploads" && std::mem::take(&mut there) {
+            fs::remove_file(&path).unwrap();
+        }
+        None
+    });
+    let mut terminal = type_report(&place, &server, &["--attach", "core.bin"]);
+    let question = "Try again, with the attachments and the members as they are then?";
+    terminal.answer("core.bin cannot be read", "");
+    terminal.answer(question, "y\r");
+    terminal.answer("the attachment core.bin cannot be read", "");
+    place.write("core.bin", vec![8; 9_000_000]);
+    terminal
+        .answer(question, "y\r")
+        .answer("Seal it and go on?", "y\r");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+    check_phrase(&server, &shown_phrase(&shown));
+    let (opened, attachments) = open(&server, 0);
+    assert_eq!(opened.report.form["title"], "Typed");
+    assert_eq!(attachments[0].1, vec![8; 9_000_000]);
+}
+
+#[test]
+fn a_typed_report_is_sealed_anew_when_the_members_changed_meanwhile() {
+    let server = refusing(422);
+    let place = Place::new();
+    let mut terminal = type_report(&place, &server, &[]);
+    terminal.answer("sealed to an older roster", "");
+    server.publish(|draft| {
+        draft.epoch = 4;
+        draft.members.truncate(1);
+        draft.devices.truncate(1);
+    });
+    server.lie(|_, _| None);
+    terminal
+        .answer("Try again, with", "y\r")
+        .answer("roster 4", "")
+        .answer("Seal it and go on?", "y\r");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+    let drop = server.state().bodies.values().next().unwrap().clone();
+    assert!(shape::check(&drop, drop.len() as u64, 1).is_ok());
+    assert_eq!(open(&server, 0).0.report.form["title"], "Typed");
+}
+
+#[test]
+fn too_much_for_the_box_is_said_before_a_report_is_typed() {
+    let server = LyingServer::start();
+    server.publish(|draft| draft.max_drop = 200_000);
+    let place = Place::new();
+    place.write("big.bin", vec![0; 300_000]);
+    let address = server.address.to_string();
+    let args = ["submit", &address, "--attach", "big.bin"];
+    let (code, shown) = Terminal::start(place.command(&args)).end();
+    assert_eq!(code, Some(1));
+    assert!(!shown.contains("Title:") && shown.contains("more than this box takes"));
+}
