@@ -12,12 +12,12 @@ use sealdrop_core::key::{BoxSecret, LogRole, SecretKey, VoiceRole};
 use sealdrop_core::log::checkpoint::log_vkey;
 use sealdrop_core::note::Vkey;
 use sealdrop_core::phrase::Phrase;
-use sealdrop_core::recipient::IdentitySeed;
+use sealdrop_core::recipient::{IdentitySeed, Recipient};
 use sealdrop_core::report::{Attachment, Kind, Report};
 use sealdrop_core::roster::{Draft, Member, Roster};
 use sealdrop_core::time::Time;
 use sealdrop_open::Identity;
-use sealdrop_tests::{go_age, node, scratch, skip, succeed, tool};
+use sealdrop_tests::{command, go_age, node, scratch, skip, succeed, tool};
 
 /// A drop for two members, its attachment, and the second one's identity.
 struct Fixture {
@@ -31,9 +31,9 @@ impl Fixture {
         let identity = IdentitySeed::from_bytes(&[3; 32]);
         let attachment: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
         let (roster, drop) = seal(
-            &[
-                IdentitySeed::from_bytes(&[2; 32]),
-                IdentitySeed::from_bytes(&[3; 32]),
+            [
+                IdentitySeed::from_bytes(&[2; 32]).to_public(),
+                identity.to_public(),
             ],
             &attachment,
         );
@@ -66,19 +66,19 @@ impl Fixture {
     }
 }
 
-fn seal(seeds: &[IdentitySeed], attachment: &[u8]) -> (Roster, Vec<u8>) {
+fn seal(recipients: [Recipient; 2], attachment: &[u8]) -> (Roster, Vec<u8>) {
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
     let secret = BoxSecret::generate(&mut rng);
     let box_key = secret.to_public();
     let log = SecretKey::<LogRole>::generate(&mut rng).to_public();
-    let members = seeds.iter().enumerate().map(|(i, seed)| {
+    let members = recipients.into_iter().enumerate().map(|(i, recipient)| {
         let name = format!("member{i}");
         let voice = SecretKey::<VoiceRole>::generate(&mut rng).to_public();
         Member {
             voice: Vkey::new(name.clone(), voice),
             name,
             role: "team".into(),
-            recipient: seed.to_public(),
+            recipient,
         }
     });
     let draft = Draft {
@@ -147,6 +147,48 @@ fn go_age_decrypts_a_drop_and_gnu_tar_lists_it() {
         list.ends_with("attachments/001-poc.bin 800000 True\nreport.sig 64 True\n"),
         "{list}"
     );
+}
+
+#[test]
+fn go_age_opens_a_drop_with_the_identity_that_the_desk_exports() {
+    let Some(age) = go_age() else {
+        return skip(
+            "go_age_opens_a_drop_with_the_identity_that_the_desk_exports",
+            "needs Go age 1.3 or later",
+        );
+    };
+    let fixture = Fixture::new();
+    fs::write(fixture.path("passphrase"), "correct horse\n").unwrap();
+    let desk = |args: &[&str]| {
+        let mut desk = command("sealdrop-desk");
+        desk.current_dir(fixture.dir.path()).args([
+            "--json",
+            "--home",
+            "desk",
+            "--passphrase-file",
+            "passphrase",
+        ]);
+        succeed(desk.args(args))
+    };
+    let made = desk(&["init", "--work-factor", "2", "--no-recovery"]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let ours = Recipient::parse(made["card"]["member"]["recipient"].as_str().unwrap()).unwrap();
+    let other = fixture.identity.to_public();
+    let (_, drop) = seal([ours, other], &fixture.attachment);
+    fs::write(fixture.path("drop.age"), drop).unwrap();
+    desk(&["keys", "export-identity", "-o", "exported.txt"]);
+    // As docs/operations.md says.
+    let mut age = Command::new(age);
+    age.current_dir(fixture.dir.path()).args([
+        "-d",
+        "-i",
+        "exported.txt",
+        "-o",
+        "report.tar",
+        "drop.age",
+    ]);
+    succeed(&mut age);
+    fixture.check_tar(&fixture.path("report.tar"));
 }
 
 #[test]

@@ -144,10 +144,13 @@ pub(crate) enum Command {
         from: inbox::From,
     },
     /// The keys of this machine: fingerprints, what the roster says of them, and your card
+    #[command(args_conflicts_with_subcommands = true)]
     Keys {
         /// Print the member card, and nothing else
         #[arg(long)]
         card: bool,
+        #[command(subcommand)]
+        command: Option<Keys>,
     },
     /// Ask the server to remove the drops of a window before their time
     ///
@@ -174,6 +177,19 @@ pub(crate) enum Command {
     Man {
         /// The folder
         dir: Option<PathBuf>,
+    },
+}
+
+/// What to do with the keys.
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Write your identity, unsealed, to a file that the stock `age` reads
+    ///
+    /// With it, Go's age 1.3 or later and tar open drops without Sealdrop. Whoever has that file can open every report that was ever sealed to you.
+    ExportIdentity {
+        /// The file; one that is there is not replaced
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
     },
 }
 

@@ -206,6 +206,15 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// A new file, owner-only. Nothing that is there is replaced, and no link is followed.
+pub(crate) fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
 /// Makes a folder inside the home folder.
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
     DirBuilder::new()

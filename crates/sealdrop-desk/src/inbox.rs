@@ -1,9 +1,8 @@
 //! `inbox`, `open` and `attachments`: what reporters wrote.
 
 use sealdrop_client::show;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use crate::bodies::Bodies;
 use crate::bundle::Bundle;
 use crate::context::{Answer, Context, heading, usage};
-use crate::home::{Home, Profile};
+use crate::home::{Home, Profile, new_file};
 use crate::judge::{Inbox, Message, Opener, Sink, Verdicts, sort};
 use crate::keyring::Keyring;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
@@ -646,12 +645,4 @@ impl Drop for Staged {
             let _ = fs::remove_file(path);
         }
     }
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
 }

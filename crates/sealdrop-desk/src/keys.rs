@@ -1,18 +1,20 @@
 //! `keys` and `address`: the public side of this machine.
 
 use sealdrop_client::show;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use qrcode::render::{svg, unicode};
 use qrcode::{EcLevel, QrCode};
 use sealdrop_core::roster::Roster;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::card::Card;
-use crate::context::Answer;
-use crate::home::{Home, Profile, write_whole};
+use crate::context::{Answer, Context};
+use crate::home::{Home, Profile, new_file, write_whole};
+use crate::keyring::Keyring;
 use crate::rosters::Rosters;
 use crate::text;
 
@@ -108,6 +110,50 @@ pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
         "card": card,
     });
     Ok(Answer::new(json, lines.join("\n")))
+}
+
+/// The identities as the stock `age` reads them, in a file of their own: drops open without Sealdrop.
+pub(crate) fn export_identity(context: &Context, home: &Home, out: &Path) -> Result<Answer> {
+    let keyring = Keyring::unlock(context, home)?;
+    if keyring.identities.is_empty() {
+        bail!(
+            "there is no identity on this machine: it was made with --device-only; export it where the identity is"
+        );
+    }
+    let mut text = Zeroizing::new(String::new());
+    for identity in &keyring.identities {
+        let (line, public) = (identity.to_age(), identity.to_public());
+        // Room for all of it first: a string that grows leaves its former bytes behind.
+        let head = format!("# {} of {}\n", public.fingerprint(), keyring.box_key);
+        let mut longer = String::with_capacity(text.len() + head.len() + line.len() + 1);
+        longer.extend([&text, head.as_str(), &line, "\n"]);
+        text = Zeroizing::new(longer);
+    }
+    let mut file = new_file(out).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => anyhow::anyhow!(
+            "{} exists already: choose another name with -o",
+            out.display()
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot write {}", out.display())),
+    })?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(out);
+        return Err(error).with_context(|| format!("cannot write {}", out.display()));
+    }
+    let drops = home.path("drops/WINDOW/DIGEST.age");
+    let count = keyring.identities.len();
+    let said = format!(
+        "{out} holds your identity, and no passphrase protects it: whoever reads this file can open every report that was ever sealed to you. Keep it off disks that are copied or synced, and delete it when you are done.\n\nOpen a drop (Go's age 1.3 or later; `open N --json` names window and digest):\n\n  age -d -i {out} -o report.tar {drops}\n  tar xf report.tar",
+        out = out.display(),
+        drops = drops.display()
+    );
+    Ok(Answer::new(
+        json!({ "file": out, "identities": count }),
+        said,
+    ))
 }
 
 /// Whether the roster has every key that is here.

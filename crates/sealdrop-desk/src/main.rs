@@ -33,7 +33,7 @@ use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
-use crate::cli::{Bundle, Cli, Command, Member};
+use crate::cli::{Bundle, Cli, Command, Keys, Member};
 use crate::context::{Answer, Context, Usage};
 use crate::home::Home;
 
@@ -81,7 +81,10 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Attachments { case, out, from } => {
             inbox::attachments(&context, &home()?, case, &out, &from)
         }
-        Command::Keys { card } => keys::run(&home()?, card),
+        Command::Keys { card, command } => match command {
+            None => keys::run(&home()?, card),
+            Some(Keys::ExportIdentity { out }) => keys::export_identity(&context, &home()?, &out),
+        },
         Command::Release { window } => release::run(&context, &home()?, window),
         Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
         Command::Bundle(Bundle::Out(args)) => bundle::out(&home()?, &args),

@@ -80,6 +80,35 @@ fn secrets_are_owner_only_and_not_in_plain_files() {
 }
 
 #[test]
+fn an_exported_identity_is_owner_only_and_replaces_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::new();
+    let (file, path) = (bench.arg("identity.txt"), bench.path("identity.txt"));
+    let export = |who: &str| bench.desk(who, &["keys", "export-identity", "-o", &file]);
+    let said = export("ana").ok();
+    assert!(
+        said.contains("no passphrase protects it") && !said.contains("SECRET-KEY"),
+        "{said}"
+    );
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let line = text.lines().last().unwrap();
+    assert!(line.starts_with("AGE-SECRET-KEY-PQ-1"));
+    export("ana").fails(1, &["exists already"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(bench.path("elsewhere"), &path).unwrap();
+    export("ana").fails(1, &["exists already"]);
+    std::fs::remove_file(&path).unwrap();
+    bench.join_device("laptop");
+    export("laptop").fails(1, &["no identity on this machine"]);
+    std::fs::write(bench.path("passphrase"), "battery staple\n").unwrap();
+    export("ana").fails(1, &["the passphrase does not open"]);
+    assert!(!path.exists() && !bench.path("elsewhere").exists());
+}
+
+#[test]
 fn address_typed_with_a_slip_of_the_finger() {
     let bench = Bench::new();
     let good = bench.address();
