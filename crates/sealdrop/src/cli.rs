@@ -198,8 +198,10 @@ Examples:
   sealdrop box 'https://drop.example.org#sdbox1…' -o box.json        where there is a network
   sealdrop seal 'https://drop.example.org#sdbox1…' --box box.json --from report.md -o report.drop
                                                                      where there is none
-  sealdrop post 'https://drop.example.org#sdbox1…' report.drop --box box.json --receipt r.json
-                                                                     where there is one again";
+  sealdrop post 'https://drop.example.org#sdbox1…' report.drop --receipt r.json
+                                                                     where there is one again
+
+Beside the drop is written FILE.box, which says for which box it was sealed: take both along.";
 
 #[derive(Args)]
 #[command(after_long_help = SEAL_EXAMPLES)]
@@ -211,7 +213,7 @@ pub(crate) struct SealArgs {
     /// What `sealdrop box -o` saved
     #[arg(long = "box", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) box_file: PathBuf,
-    /// Where to write the drop
+    /// Where to write the drop, and beside it, as FILE.box, for which box it was sealed
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
     /// Where to write the file key, readable by you alone; with it `verify` shows what was logged
@@ -223,10 +225,10 @@ pub(crate) struct SealArgs {
 pub(crate) struct PostArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
-    /// The drop that `sealdrop seal` wrote
+    /// The drop that `sealdrop seal` wrote, with FILE.box beside it, which says for which box it was sealed
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// The roster it was sealed to, if the box has a newer one since: what `sealdrop box -o` saved
+    /// What was sealed to, as `sealdrop box -o` saved it, if FILE.box is no longer beside the drop
     #[arg(long = "box", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) box_file: Option<PathBuf>,
     /// Write the receipt here

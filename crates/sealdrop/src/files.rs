@@ -30,6 +30,10 @@ impl NewFile {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes all of it.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.file
@@ -191,7 +195,8 @@ pub(crate) fn proof_path(receipt: &Path) -> PathBuf {
     beside(receipt, ".tlog-proof")
 }
 
-fn beside(receipt: &Path, ending: &str) -> PathBuf {
+/// The name with an ending more.
+pub(crate) fn beside(receipt: &Path, ending: &str) -> PathBuf {
     let mut name = receipt.as_os_str().to_owned();
     name.push(ending);
     name.into()

@@ -11,6 +11,7 @@ use crate::interrupt;
 use crate::output::{Style, word};
 use crate::prompt;
 use crate::receipt;
+use crate::record::Record;
 use crate::seal::Draft;
 use crate::submit::{Outcome, Submission};
 
@@ -56,6 +57,8 @@ pub(crate) fn keep(
             file.write(draft.saved_key().to_json().as_bytes())?;
             file.keep()?;
         }
+        let record = Record::create(drop.path())?;
+        Record::keep(record, drop.path(), submission.address, draft.the_box())?;
         drop.keep()
     });
     match kept {
@@ -151,7 +154,7 @@ fn said(failure: Failure, path: &Path, draft: &Draft, submission: &Submission<'_
         "state": "kept",
         "address": address.to_string(),
         "box": address.box_key.to_string(),
-        "epoch": draft.epoch(),
+        "epoch": draft.the_box().roster().epoch(),
         "size": draft.size(),
         "phrase": phrase.as_str(),
         "key": key.map(|path| path.display().to_string()),

@@ -28,6 +28,7 @@ mod post;
 mod progress;
 mod prompt;
 mod receipt;
+mod record;
 mod review;
 mod seal;
 mod submit;

@@ -21,6 +21,7 @@ use crate::network;
 use crate::output::{Output, Style};
 use crate::progress::Progress;
 use crate::receipt;
+use crate::record::{self, Record};
 use crate::seal::{IntoFailure as _, read_box};
 
 /// How many epochs without a roster are gone back for the one before.
@@ -31,10 +32,18 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     let options = network::options(global)?;
     let resume = args.resume.as_deref().map(parse_resume).transpose()?;
     let mut source = FileSource::open(&args.file)?;
+    let record = Record::check(&mut source, &address)?;
     args.receipt.as_deref().map(files::expect_new).transpose()?;
     let client = network::client(&address.origin, options.clone(), None)?;
     let the_box = network::fetch_box(&client, &address)?;
-    let sealed_to = roster_of(&mut source, args, &address, &client, &the_box)?;
+    let is_guess = record.is_none() && args.box_file.is_none();
+    let sealed_to = roster_of(&mut source, record, args, &address, &client, &the_box)?;
+    if is_guess {
+        output.note(&format!(
+            "{} is not there: that the drop was sealed for this box, only its shape says.",
+            record::path(&args.file).display()
+        ));
+    }
 
     let interrupt = Interrupt::catch();
     let client = network::client(&address.origin, options, Some(&interrupt))?;
@@ -103,9 +112,10 @@ fn parse_resume(text: &str) -> Result<UploadId, Failure> {
     })
 }
 
-/// The roster the drop was sealed to: the one given, otherwise the current one or the one before, whichever the shape fits.
+/// The roster the drop was sealed to: the one recorded or given, otherwise the current one or the one before, whichever the shape fits.
 fn roster_of(
     source: &mut FileSource,
+    record: Option<Record>,
     args: &PostArgs,
     address: &Address,
     client: &Client,
@@ -134,8 +144,26 @@ fn roster_of(
         ))
         .hint("seal the report again, to what `sealdrop box` saves now")
     };
-    if let Some(path) = &args.box_file {
-        let given = read_box(path)?.verify_ignoring_expiry(&address.box_key)?;
+    let given = args
+        .box_file
+        .as_deref()
+        .map(|path| read_box(path).map(|file| (file, path.to_owned())))
+        .transpose()?;
+    let not_sealed_to = |path: &Path| {
+        Failure::usage(format!(
+            "{file} was not sealed to the roster in {}",
+            path.display()
+        ))
+        .hint("give the file that `sealdrop seal --box` was given")
+    };
+    let recorded = record.map(|record| (record.box_file, record.path));
+    if let (Some((given, path)), Some((recorded, _))) = (&given, &recorded)
+        && given.roster != recorded.roster
+    {
+        return Err(not_sealed_to(path));
+    }
+    if let Some((given, path)) = recorded.or(given) {
+        let given = given.verify_ignoring_expiry(&address.box_key)?;
         let (given_epoch, epoch) = (given.roster().epoch(), current.roster().epoch());
         let is_other = given_epoch == epoch && given.roster().note() != current.roster().note();
         if given_epoch > epoch || is_other {
@@ -147,11 +175,7 @@ fn roster_of(
             .hint("nothing was sent: tell the project, by another way than this server"));
         }
         if !fits(&given) {
-            return Err(Failure::usage(format!(
-                "{file} was not sealed to the roster in {}",
-                path.display()
-            ))
-            .hint("give the file that `sealdrop seal --box` was given"));
+            return Err(not_sealed_to(&path));
         }
         let between = newest_of(given_epoch + 1..epoch, client, address)?;
         return if between.is_none() && same_log(&given) {
@@ -254,6 +278,17 @@ impl FileSource {
             file,
             size,
         })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The hash of the header for so many members, which no two drops share.
+    pub(crate) fn header_digest(&mut self, members: usize) -> Result<[u8; 32], Failure> {
+        let mut head = self.head()?;
+        head.truncate(shape::header_len(members));
+        Ok(encoding::sha256(&head))
     }
 
     /// The first bytes, which hold the header.

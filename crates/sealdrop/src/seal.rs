@@ -20,45 +20,51 @@ use crate::files::{self, NewFile};
 use crate::form::Form;
 use crate::interrupt::{self, Interrupt};
 use crate::network;
-use crate::output::Output;
+use crate::output::{Output, word};
 use crate::progress::Progress;
 use crate::prompt;
 use crate::receipt;
+use crate::record::{self, Record};
 use crate::review;
 
 /// The largest saved box: what the client takes from a server.
-const MAX_BOX_FILE: usize = 2 << 20;
+pub(crate) const MAX_BOX_FILE: usize = 2 << 20;
 
 pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
     let address = network::address(&args.address)?;
     files::expect_new(&args.output)?;
+    Record::expect_new(&args.output)?;
     args.key.as_deref().map(files::expect_new).transpose()?;
     let the_box = network::verify_box(read_box(&args.box_file)?, &address, false)?;
     let draft = Draft::prepare(&args.report, &address, &the_box, output)?;
     let interrupt = Interrupt::catch();
     let mut drop_file = NewFile::create(&args.output)?;
+    let record_file = Record::create(&args.output)?;
     let key_file = args.key.as_deref().map(NewFile::create).transpose()?;
     draft.write(&mut drop_file, &interrupt, output)?;
     if let Some(mut file) = key_file {
         file.write(draft.saved_key().to_json().as_bytes())?;
         file.keep()?;
     }
+    Record::keep(record_file, &args.output, &address, &the_box)?;
     drop_file.keep()?;
     let phrase = draft.phrase.words();
+    let record = record::path(&args.output);
     let text = format!(
-        "Sealed to {} for box {}: {} ({}).\n\n{}\nNext, where there is a network:\n  sealdrop post '{address}' {} --box {} --receipt receipt.json\n",
+        "Sealed to {} for box {}: {} ({}).\n\n{}\nNext, where there is a network, with {} beside it:\n  sealdrop post '{address}' {} --receipt receipt.json\n",
         review::members_count(the_box.roster()),
         address.box_key.fingerprint(),
         args.output.display(),
         show::bytes(draft.size()),
         receipt::phrase_text(&phrase, output),
-        args.output.display(),
-        args.box_file.display(),
+        record.display(),
+        word(&args.output),
     );
     let fields = fields! {
         "box": address.box_key.to_string(),
         "epoch": the_box.roster().epoch(),
         "drop": args.output.display().to_string(),
+        "record": record.display().to_string(),
         "size": draft.size(),
         "key": args.key.as_ref().map(|path| path.display().to_string()),
         "phrase": phrase.as_str(),
@@ -181,9 +187,9 @@ impl Draft {
         self.size
     }
 
-    /// The epoch of the roster that it is sealed to.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.the_box.roster().epoch()
+    /// What it is sealed to.
+    pub(crate) fn the_box(&self) -> &VerifiedBox {
+        &self.the_box
     }
 
     /// What gives the bytes; the same each time.

@@ -20,6 +20,7 @@ use crate::post::FileSource;
 use crate::progress::Progress;
 use crate::prompt;
 use crate::receipt;
+use crate::record::Record;
 use crate::review;
 use crate::seal::{Draft, IntoFailure as _};
 
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     {
         files::expect_new(path)?;
     }
+    args.save.as_deref().map(Record::expect_new).transpose()?;
     let mut the_box = network::fetch_box(&client, &address)?;
     let mut draft = Draft::prepare(&args.report, &address, &the_box, output)?;
 

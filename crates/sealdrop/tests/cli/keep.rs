@@ -62,7 +62,10 @@ fn a_report_that_cannot_be_sent_is_kept_and_its_phrase_with_it() {
             (&json["state"], &json["saved"]),
             (&"kept".into(), &saved.into())
         );
-        assert_eq!(place.files(), [saved, "r.json.key"]);
+        assert_eq!(
+            place.files(),
+            [saved, &format!("{saved}.box"), "r.json.key"]
+        );
         for name in place.files() {
             assert!(is_private(&place.path(&name)), "{name}");
         }
@@ -92,7 +95,7 @@ fn a_report_for_an_older_roster_is_kept_and_said_to_be_of_little_use() {
         ],
     );
     assert!(run.out.contains("Your phrase"));
-    assert_eq!(place.files(), ["r.drop"]);
+    assert_eq!(place.files(), ["r.drop", "r.drop.box"]);
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn a_typed_report_that_is_refused_is_offered_to_be_kept() {
         .answer("Keep the report, sealed, to send it later, as:", "\r");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(1), "{shown}");
-    assert_eq!(place.files(), ["report.drop", "taken"]);
+    assert_eq!(place.files(), ["report.drop", "report.drop.box", "taken"]);
     assert!(is_private(&place.path("report.drop")));
     assert_eq!(shown.matches("Your phrase").count(), 1);
     server.lie(|_, _| None);

@@ -35,7 +35,9 @@ fn sealed(server: &LyingServer, args: &[&str]) -> Place {
     let run = place.run(&[&fixed, args].concat());
     run.succeeded(&["Sealed to 2 members", "Your phrase", "sealdrop post"]);
     assert_eq!(server.requests().len(), asked, "sealing needs no network");
-    assert!(is_private(&place.path("r.drop")) && is_private(&place.path("r.key")));
+    for name in ["r.drop", "r.drop.box", "r.key"] {
+        assert!(is_private(&place.path(name)), "{name}");
+    }
     place
 }
 
@@ -203,6 +205,89 @@ fn a_box_file_of_another_box_is_refused() {
 }
 
 #[test]
+fn a_drop_is_not_posted_to_another_box_that_its_shape_fits() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    let other = LyingServer::with_keys(Keys::new(40));
+    let (own, other_box) = (server.address.to_string(), other.address.to_string());
+    let [sealed_for, named] = [&server, &other].map(|s| s.address.box_key.fingerprint());
+    place
+        .run(&["box", &other_box, "-o", "other.json"])
+        .succeeded(&[]);
+    let asked = other.requests().len();
+    for given in [&[][..], &["--box", "other.json"]] {
+        let args = ["post", &other_box, "r.drop"];
+        place.run(&[&args, given].concat()).refused(
+            1,
+            &[
+                &format!("r.drop was sealed for another box ({sealed_for}) than the one that this address names ({named})"),
+                &format!("nothing was sent: post it to the address that it was sealed for, '{own}'"),
+            ],
+        );
+    }
+    assert_eq!(other.requests().len(), asked, "not even a request was made");
+}
+
+#[test]
+fn a_record_is_of_one_drop_only() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    let address = server.address.to_string();
+    let drop = place.read("r.drop");
+    let mut other = drop.clone();
+    other[100] ^= 1;
+    let record = place.read("r.drop.box");
+    for (bytes, record, expected) in [
+        (
+            &other,
+            &record,
+            "r.drop is not the drop that r.drop.box was written with",
+        ),
+        (
+            &drop[..1000].to_vec(),
+            &record,
+            "r.drop is not the drop that",
+        ),
+        (
+            &drop,
+            &b"{}".to_vec(),
+            "r.drop.box is not what `sealdrop seal` writes",
+        ),
+        (
+            &drop,
+            &place.read("box.json"),
+            "r.drop.box is not what `sealdrop seal` writes",
+        ),
+    ] {
+        place.write("r.drop", bytes).write("r.drop.box", record);
+        place
+            .run(&["post", &address, "r.drop"])
+            .refused(2, &[expected]);
+    }
+    assert!(server.state().bodies.is_empty());
+    let args = [
+        "seal",
+        &address,
+        "--box",
+        "box.json",
+        "--title",
+        "T",
+        "--description",
+        "D",
+        "--yes",
+    ];
+    let seal = |name: &str| place.run(&[&args[..], &["-o", name]].concat());
+    // Of a drop that is gone, a record is in nobody's way; anything else is.
+    std::fs::remove_file(place.path("r.drop")).unwrap();
+    seal("r.drop").refused(2, &["r.drop.box cannot be made: it exists already"]);
+    place.write("r.drop.box", record);
+    seal("r.drop").succeeded(&["Sealed"]);
+    place
+        .run(&["post", &address, "r.drop"])
+        .succeeded(&["Sent."]);
+}
+
+#[test]
 fn a_drop_sealed_to_an_older_roster_is_not_posted() {
     let server = LyingServer::start();
     let place = sealed(&server, &[]);
@@ -217,14 +302,16 @@ fn a_drop_sealed_to_an_older_roster_is_not_posted() {
     four.devices.truncate(1);
     server.lie_at("/v1/box/4", box_json(server.keys().sign(&four).note()));
     let address = server.address.to_string();
+    place.write("bare.drop", place.read("r.drop"));
     for args in [
         &["post", &address, "r.drop"][..],
-        &["post", &address, "r.drop", "--box", "box.json"],
+        &["post", &address, "bare.drop"],
+        &["post", &address, "bare.drop", "--box", "box.json"],
     ] {
         place.run(args).refused(
             1,
             &[
-                "r.drop was sealed to another roster than the current one or the one before",
+                ".drop was sealed to another roster than the current one or the one before",
                 "seal the report again",
             ],
         );
@@ -323,7 +410,14 @@ fn box_json(roster: &Note) -> String {
 
 #[test]
 fn the_roster_before_is_found_though_epochs_skip_numbers() {
-    for (members, given) in [(2, true), (1, true), (1, false)] {
+    // By --box, by the record, or by nothing but the shape.
+    for (members, way) in [
+        (2, "box"),
+        (1, "box"),
+        (2, "record"),
+        (1, "record"),
+        (1, "shape"),
+    ] {
         let server = LyingServer::start();
         let place = sealed(&server, &[]);
         let three = box_json(server.state().roster.note());
@@ -335,8 +429,17 @@ fn the_roster_before_is_found_though_epochs_skip_numbers() {
         server.lie_at("/v1/box/3", three);
         let address = server.address.to_string();
         let args = ["post", &address, "r.drop", "--receipt", "r.json"];
-        let given: &[&str] = if given { &["--box", "box.json"] } else { &[] };
-        place.run(&[&args, given].concat()).succeeded(&["Sent."]);
+        let given: &[&str] = match way {
+            "box" => &["--box", "box.json"],
+            _ => &[],
+        };
+        if way != "record" {
+            std::fs::remove_file(place.path("r.drop.box")).unwrap();
+        }
+        let run = place.run(&[&args, given].concat());
+        run.succeeded(&["Sent."]);
+        let is_guess = run.err.contains("only its shape says");
+        assert_eq!(is_guess, way == "shape", "{}", run.err);
         // The receipt names the roster that was sealed to, so that it proves what was logged.
         let args = ["verify", "r.json", "--address", &address];
         let key = ["--key", "r.key", "--drop", "r.drop"];

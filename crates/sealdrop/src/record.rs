@@ -1,0 +1,157 @@
+//! `FILE.box` beside a sealed drop: the box and the roster that it was sealed to, which nobody can tell from the drop itself. `post` holds it
+//! against the address before it sends anything. docs/protocol.md, "Padding", says why: a drop has one shape for all boxes of as many members.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sealdrop_client::{BoxFile, VerifiedBox};
+use sealdrop_core::address::Address;
+use sealdrop_core::encoding;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::files::{self, NewFile};
+use crate::post::FileSource;
+use crate::seal::MAX_BOX_FILE;
+
+/// What a drop was sealed for.
+pub(crate) struct Record {
+    pub(crate) path: PathBuf,
+    pub(crate) address: Address,
+    /// Which drop: [`FileSource::header_digest`].
+    header: [u8; 32],
+    size: u64,
+    /// The roster, which was verified before it was sealed to, and its policy.
+    pub(crate) box_file: BoxFile,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    version: u64,
+    address: String,
+    header: String,
+    size: u64,
+    #[serde(rename = "box")]
+    box_file: serde_json::Value,
+}
+
+impl Record {
+    /// Makes the empty file for the record of a drop that was just made. What an older drop of that name left is in the way of nobody.
+    pub(crate) fn create(drop: &Path) -> Result<NewFile, Failure> {
+        let path = path(drop);
+        if read(&path).is_ok_and(|record| record.is_some()) {
+            let _ = fs::remove_file(&path);
+        }
+        NewFile::create(&path)
+    }
+
+    /// Whether it can be made later.
+    pub(crate) fn expect_new(drop: &Path) -> Result<(), Failure> {
+        let path = path(drop);
+        match read(&path) {
+            Ok(Some(_)) => Ok(()),
+            _ => files::expect_new(&path),
+        }
+    }
+
+    /// Writes the record of the drop at `drop`, which is whole, and keeps it.
+    pub(crate) fn keep(
+        mut file: NewFile,
+        drop: &Path,
+        address: &Address,
+        the_box: &VerifiedBox,
+    ) -> Result<(), Failure> {
+        let mut source = FileSource::open(drop)?;
+        let header = source.header_digest(the_box.roster().members().len())?;
+        let box_file = the_box.to_file().to_json();
+        let wire = Wire {
+            version: 1,
+            address: address.to_string(),
+            header: encoding::hex(&header),
+            size: source.size,
+            box_file: serde_json::from_str(&box_file).expect("it was made as JSON"),
+        };
+        let mut json = serde_json::to_string_pretty(&wire).expect("strings are always JSON");
+        json.push('\n');
+        file.write(json.as_bytes())?;
+        file.keep().map(|_| ())
+    }
+
+    /// The record of a drop, if there is one, held against the drop and the address that it is to be posted to.
+    pub(crate) fn check(
+        source: &mut FileSource,
+        address: &Address,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(record) = read(&path(source.path()))? else {
+            return Ok(None);
+        };
+        let drop = source.path().display().to_string();
+        let members = record
+            .box_file
+            .clone()
+            .verify_ignoring_expiry(&record.address.box_key)
+            .map(|the_box| the_box.roster().members().len())
+            .map_err(|_| foreign(&record.path))?;
+        if source.size != record.size || source.header_digest(members)? != record.header {
+            return Err(Failure::usage(format!(
+                "{drop} is not the drop that {} was written with, or it changed since",
+                record.path.display()
+            ))
+            .hint("give the file that `sealdrop seal -o` wrote, whole and unchanged, with what it wrote beside it"));
+        }
+        if record.address.box_key != address.box_key {
+            return Err(Failure::refused(format!(
+                "{drop} was sealed for another box ({}) than the one that this address names ({}), whose members could not open it",
+                record.address.box_key.fingerprint(),
+                address.box_key.fingerprint()
+            ))
+            .hint(format!(
+                "nothing was sent: post it to the address that it was sealed for, '{}', or seal the report again for this one",
+                record.address
+            )));
+        }
+        Ok(Some(record))
+    }
+}
+
+/// `FILE.box` for `FILE`.
+pub(crate) fn path(drop: &Path) -> PathBuf {
+    files::beside(drop, ".box")
+}
+
+fn read(path: &Path) -> Result<Option<Record>, Failure> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = files::read(path, 2 * MAX_BOX_FILE)?;
+    let wire: Wire = serde_json::from_slice(&bytes).map_err(|_| foreign(path))?;
+    if wire.version > 1 {
+        return Err(Failure::usage(format!(
+            "{} was written by a newer sealdrop",
+            path.display()
+        ))
+        .hint("use that version, or a later one"));
+    }
+    let parts = wire
+        .address
+        .parse()
+        .ok()
+        .zip(encoding::from_hex(&wire.header))
+        .zip(BoxFile::parse(wire.box_file.to_string().as_bytes()).ok());
+    let ((address, header), box_file) = parts.ok_or_else(|| foreign(path))?;
+    Ok(Some(Record {
+        path: path.into(),
+        address,
+        header,
+        size: wire.size,
+        box_file,
+    }))
+}
+
+fn foreign(path: &Path) -> Failure {
+    Failure::usage(format!(
+        "{} is not what `sealdrop seal` writes beside a drop",
+        path.display()
+    ))
+    .hint("move it away, and say with --box what was sealed to")
+}
