@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, home: &Home, window: u64) -> Result<Answer>
     let client = remote::client(context, &address.origin)?;
     client.member(&device.name, &access).release(window).map_err(|error| match error.status() {
         Some(409) => anyhow::anyhow!("the server keeps window {window}: not every member has cosigned it yet; ask them to run `sealdrop-desk sync`"),
-        Some(401) => anyhow::anyhow!("the server refuses this machine's requests: its clock may be off, or the roster does not name it; `sealdrop-desk keys` shows that"),
+        Some(401) => remote::unwelcome(roster, sealdrop_client::system::now()),
         _ => error.into(),
     })?;
     let count = of_window.len();

@@ -1,6 +1,7 @@
 //! The server, as the desk reaches it.
 
 use anyhow::{Context as _, Result, bail};
+use sealdrop_client::show;
 use sealdrop_client::{BoxFile, Client, ClientError, Options, Proxy, Roots, VerifiedBox};
 use sealdrop_core::address::Origin;
 use sealdrop_core::key::BoxKey;
@@ -81,10 +82,34 @@ fn refused(error: ClientError) -> anyhow::Error {
         ClientError::Roster(RosterError::NotSigned | RosterError::AnotherBox) => {
             "this server serves another box than yours; check the address"
         }
+        ClientError::Roster(RosterError::NotYetIssued) => {
+            "it is dated more than a day after this machine's clock: set the clock, or, if it is right, tell whoever holds the box key"
+        }
         ClientError::Roster(_) => "tell whoever holds the box key",
         _ => return error.into(),
     };
     anyhow::anyhow!("the server's roster is refused: {error}; {next}")
+}
+
+/// Why the server answers 401 to a machine that `roster`, the newest one here, names, and what to do about it.
+pub(crate) fn unwelcome(roster: &Roster, now: Time) -> anyhow::Error {
+    let (epoch, here) = (roster.epoch(), show::minute(now));
+    let why = if now < roster.issued() {
+        format!(
+            "this machine's clock says {here}, which is before roster {epoch} was issued ({}): set it",
+            show::minute(roster.issued())
+        )
+    } else if now >= roster.expires() {
+        format!(
+            "roster {epoch} expired on {}: `sealdrop-desk publish`, on the machine with the box key, renews it",
+            show::minute(roster.expires())
+        )
+    } else {
+        format!(
+            "it may have another roster than {epoch}, which `sealdrop-desk keys` shows, or another time than this machine ({here}), by more than two minutes"
+        )
+    };
+    anyhow::anyhow!("the server refuses this machine's requests: {why}")
 }
 
 /// Takes over the rosters that the server has between the newest one known and `current`: old drops were sealed to them.

@@ -248,7 +248,7 @@ impl Syncing<'_> {
         listed: &mut Listed,
     ) -> Result<HashSet<([u8; 32], Window)>> {
         let windows = member.windows().map_err(|error| match error.status() {
-            Some(401) => anyhow::anyhow!("the server refuses this machine's requests: its clock may be more than two minutes off, or the server has not taken the newest roster"),
+            Some(401) => remote::unwelcome(roster, self.now),
             _ => error.into(),
         })?;
         let logged = logged(ledgers);

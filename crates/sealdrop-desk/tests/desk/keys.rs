@@ -428,6 +428,42 @@ fn an_expired_roster_is_named_and_renewed_where_the_box_key_is() {
 }
 
 #[test]
+fn the_clock_is_blamed_only_where_it_may_be_wrong() {
+    let bench = Bench::new();
+    bench.join("ben");
+    bench.server.lock().refuses_members = true;
+    let (now, day) = (sealdrop_client::system::now().0, 86_400);
+    let said = |epoch: u64, issued: u64, expires: u64| {
+        let draft = Draft {
+            epoch,
+            issued: Time(issued),
+            expires: Time(expires),
+            ..bench.server.roster().draft().clone()
+        };
+        let roster = draft.sign(&bench.box_secret()).unwrap();
+        bench.serve_roster(epoch, roster.note().clone());
+        let ran = bench.desk("ben", &["sync"]);
+        assert_eq!(ran.code, 1);
+        ran.err
+    };
+    let expired = said(3, now - 80 * day, now - 10 * day);
+    let date = sealdrop_client::show::day(Time(now - 10 * day));
+    assert!(
+        expired.contains(&format!("roster 3 expired on {date}"))
+            && expired.contains("publish")
+            && !expired.contains("clock"),
+        "{expired}"
+    );
+    let behind = said(4, now + 3600, now + 10 * day);
+    assert!(
+        behind.contains("clock says") && behind.contains("before roster 4 was issued"),
+        "{behind}"
+    );
+    let far_behind = said(5, now + 3 * day, now + 10 * day);
+    assert!(far_behind.contains("set the clock"), "{far_behind}");
+}
+
+#[test]
 fn server_serves_one_member_twice() {
     let bench = Bench::new();
     let text = bench

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) hidden: HashSet<[u8; 32]>,
     pub(crate) cosigned: Vec<Note>,
     pub(crate) requests: Vec<String>,
+    /// No request of a member is good enough.
+    pub(crate) refuses_members: bool,
 }
 
 #[derive(Clone)]
@@ -70,6 +72,7 @@ impl Server {
             hidden: HashSet::new(),
             cosigned: Vec::new(),
             requests: Vec::new(),
+            refuses_members: false,
         };
         let server = Self {
             origin,
@@ -307,6 +310,9 @@ impl State {
         let Some(request) = signed.and_then(|value| UnverifiedRequest::parse(value).ok()) else {
             return Some(false);
         };
+        if self.refuses_members {
+            return Some(false);
+        }
         let (_, file) = self.boxes.last_key_value()?;
         let roster = Roster::verify_ignoring_expiry(&file.roster, &self.box_key).ok()?;
         let Some(device) = roster
