@@ -84,6 +84,9 @@ pub enum ClientError {
         "the server's answer is not one of Sealdrop's ({0}): check that the address is a drop address"
     )]
     Malformed(&'static str),
+    /// The upload that was to be gone on with is of another length than what is sent now.
+    #[error("the upload was begun with something of another length than what is sent now")]
+    AnotherUpload,
     /// More bytes than such an answer can have.
     #[error("the server's answer is longer than it can be; it was not read to the end")]
     TooLong,

@@ -29,4 +29,4 @@ pub use error::ClientError;
 pub use lookup::{Found, LookupError};
 pub use member::{Listed, Listing, Member, Windows};
 pub use options::{Options, Proxy, ProxyError, Roots, RootsError};
-pub use upload::{Blocks, Event, OnFailure, SendError, Sent, Source, UploadId};
+pub use upload::{Blocks, Event, Mark, OnFailure, SendError, Sent, Source, UploadId};

@@ -95,7 +95,64 @@ pub enum OnFailure {
 #[derive(Debug, Default)]
 pub struct Blocks(Vec<[u8; 32]>);
 
+/// A [`Blocks`] in short, as text: how many there are, and a hash of them and of the length of the whole. Another run of a program knows by it
+/// whether a file is still what was sent; it is made against accidents, not against an adversary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    blocks: usize,
+    hash: [u8; 8],
+}
+
+impl Mark {
+    /// Reads what [`Mark`] displays.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (blocks, hash) = text.split_once('-')?;
+        Some(Self {
+            blocks: usize::try_from(encoding::from_decimal(blocks)?).ok()?,
+            hash: encoding::from_hex(hash)?,
+        })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.blocks, encoding::hex(&self.hash))
+    }
+}
+
 impl Blocks {
+    /// What was read so far of a source of `size` bytes, to be known again.
+    #[must_use]
+    pub fn mark(&self, size: u64) -> Mark {
+        let hash = Sha256::new()
+            .chain_update(size.to_be_bytes())
+            .chain_update(self.0.as_flattened())
+            .finalize();
+        Mark {
+            blocks: self.0.len(),
+            hash: *hash.first_chunk().expect("a hash has 32 bytes"),
+        }
+    }
+
+    /// Reads as much of a source as was read of it when `mark` was made.
+    ///
+    /// # Errors
+    /// Of kind [`io::ErrorKind::InvalidData`] if it has changed since; others if it cannot be read.
+    pub fn known_by(mark: &Mark, source: &mut dyn Source) -> io::Result<Self> {
+        let size = source.size();
+        let mut blocks = Self::default();
+        let len = (mark.blocks as u64).saturating_mul(BLOCK as u64).min(size);
+        let mut reader = blocks.reader(source)?.take(len);
+        io::copy(&mut reader, &mut io::sink())?;
+        drop(reader);
+        if blocks.mark(size) == *mark {
+            Ok(blocks)
+        } else {
+            Err(changed())
+        }
+    }
+
     /// The bytes of a source, of which none are given out that differ from what it gave before: for what is made anew to be kept, after a part
     /// of it was sent.
     ///
@@ -155,6 +212,7 @@ impl Client {
             client: self,
             size: source.size(),
             blocks: &mut blocks.0,
+            is_resumed: resume.is_some(),
             upload: resume,
             taken: false,
         };
@@ -216,6 +274,8 @@ struct Sending<'a> {
     /// SHA-256 of each block that was read so far, to compare when it is read again.
     blocks: &'a mut Vec<[u8; 32]>,
     upload: Option<UploadId>,
+    /// Whether the upload is one of another run.
+    is_resumed: bool,
     /// Whether the server has answered that it took the drop.
     taken: bool,
 }
@@ -370,6 +430,7 @@ impl Sending<'_> {
         let offset = number(&response, "upload-offset").filter(|&offset| offset <= self.size);
         match (offset, number(&response, "upload-length")) {
             (Some(offset), Some(size)) if size == self.size => Ok(offset),
+            (_, Some(_)) if self.is_resumed => Err(ClientError::AnotherUpload),
             _ => Err(ClientError::Malformed("another upload than this one")),
         }
     }

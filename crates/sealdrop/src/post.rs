@@ -6,7 +6,9 @@ use std::io::{self, Read, Seek as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use sealdrop_client::{Client, ClientError, OnFailure, SendError, Source, UploadId, VerifiedBox};
+use sealdrop_client::{
+    Blocks, Client, ClientError, Event, Mark, OnFailure, SendError, Source, UploadId, VerifiedBox,
+};
 use sealdrop_core::address::Address;
 use sealdrop_core::drop::shape;
 use sealdrop_core::encoding;
@@ -18,7 +20,7 @@ use crate::fields;
 use crate::files::{self, NewFile};
 use crate::interrupt::{self, Interrupt};
 use crate::network;
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, word};
 use crate::progress::Progress;
 use crate::receipt;
 use crate::record::{self, Record};
@@ -33,6 +35,10 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     let resume = args.resume.as_deref().map(parse_resume).transpose()?;
     let mut source = FileSource::open(&args.file)?;
     let record = Record::check(&mut source, &address)?;
+    let (resume, mut blocks) = match resume {
+        Some((id, mark)) => (Some(id), known_blocks(mark.as_ref(), &mut source)?),
+        None => (None, Blocks::default()),
+    };
     args.receipt.as_deref().map(files::expect_new).transpose()?;
     let client = network::client(&address.origin, options.clone(), None)?;
     let the_box = network::fetch_box(&client, &address)?;
@@ -50,10 +56,15 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     let mut receipt_file = args.receipt.as_deref().map(NewFile::create).transpose()?;
     let sent = {
         let progress = Progress::new("sending", source.size, output);
-        let result = client.send(&mut source, resume, OnFailure::Keep, &mut |event| {
-            progress.event(&event)
-        });
-        result.map_err(|failed| unsent(failed, args, global))?
+        let mut events = |event: Event<'_>| progress.event(&event);
+        let result = client.send_again(
+            &mut source,
+            &mut blocks,
+            resume,
+            OnFailure::Keep,
+            &mut events,
+        );
+        result.map_err(|failed| unsent(failed, &blocks.mark(source.size), args, global))?
     };
     let promised = receipt::verify_promise(&sent, &sealed_to);
     // Whatever it is worth, it is what the server signed: if it is no promise, it is the evidence of that.
@@ -67,6 +78,16 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     receipt_file.map(NewFile::keep).transpose()?;
     let receipt = args.receipt.as_ref().map(|path| path.display().to_string());
     let promise = promised.map_err(|failure| {
+        // Without a mark of what was sent before, an honest server cannot be told from one that lies.
+        let may_have_changed = args.resume.as_deref().is_some_and(|id| !id.contains('-'));
+        let failure = if may_have_changed {
+            failure.also(format!(
+                "if {} changed since the upload began, that is the reason: send it anew, without --resume",
+                args.file.display()
+            ))
+        } else {
+            failure
+        };
         let failure = failure
             .field("state", "taken")
             .field("digest", encoding::hex(&sent.digest))
@@ -105,11 +126,38 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     Ok(())
 }
 
-fn parse_resume(text: &str) -> Result<UploadId, Failure> {
-    UploadId::parse(text).ok_or_else(|| {
-        Failure::usage("--resume: not the id of an upload")
-            .hint("it is 32 characters of 0-9 and a-f, as `post` printed them")
+/// The id of an upload, and what was sent of it, as `post` printed them; or the id alone.
+fn parse_resume(text: &str) -> Result<(UploadId, Option<Mark>), Failure> {
+    let parsed = match text.split_once('-') {
+        None => UploadId::parse(text).map(|id| (id, None)),
+        Some((id, mark)) => UploadId::parse(id)
+            .zip(Mark::parse(mark))
+            .map(|(id, mark)| (id, Some(mark))),
+    };
+    parsed.ok_or_else(|| {
+        Failure::usage("--resume: not the id of an upload").hint(
+            "copy it as `post` printed it: 32 characters of 0-9 and a-f, and what follows them",
+        )
     })
+}
+
+/// What was sent of the file before, if it is still the same.
+fn known_blocks(mark: Option<&Mark>, source: &mut FileSource) -> Result<Blocks, Failure> {
+    let Some(mark) = mark else {
+        return Ok(Blocks::default());
+    };
+    Blocks::known_by(mark, source).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => changed(source.path()),
+        _ => files::cannot_read(source.path(), &error),
+    })
+}
+
+fn changed(file: &Path) -> Failure {
+    Failure::usage(format!(
+        "{} changed since the upload began, or the upload is of another file",
+        file.display()
+    ))
+    .hint("nothing more was sent: give the file as it was, or send it anew, without --resume")
 }
 
 /// The roster the drop was sealed to: the one recorded or given, otherwise the current one or the one before, whichever the shape fits.
@@ -208,7 +256,7 @@ fn newest_of(
     Ok(None)
 }
 
-fn unsent(failed: SendError, args: &PostArgs, global: &Global) -> Failure {
+fn unsent(failed: SendError, mark: &Mark, args: &PostArgs, global: &Global) -> Failure {
     let SendError {
         error,
         resume,
@@ -226,7 +274,17 @@ fn unsent(failed: SendError, args: &PostArgs, global: &Global) -> Failure {
         return Failure::refused("the server has forgotten this upload")
             .hint("send the drop anew, without --resume");
     }
+    if let ClientError::AnotherUpload = error {
+        return changed(&args.file);
+    }
     let failure = match error {
+        ClientError::Local(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Failure::refused(format!(
+                "{} changed while it was being sent",
+                args.file.display()
+            ))
+            .hint("what the server has of it is soon forgotten; send it anew when nobody writes to it any more");
+        }
         ClientError::Cancelled => Failure {
             exit: interrupt::EXIT,
             ..Failure::refused(
@@ -237,20 +295,20 @@ fn unsent(failed: SendError, args: &PostArgs, global: &Global) -> Failure {
     };
     failure
         .hint(format!(
-            "to go on where it stopped, within this window or the next:\n  {} post '{}' {}{} --resume {id}",
+            "to go on where it stopped, within this window or the next:\n  {} post '{}' {}{} --resume {id}-{mark}",
             global.program(),
             args.address,
-            args.file.display(),
+            word(&args.file),
             kept_options(args)
         ))
-        .field("resume", id.to_string())
+        .field("resume", format!("{id}-{mark}"))
 }
 
 /// The options that a repeated `post` needs again.
 fn kept_options(args: &PostArgs) -> String {
     let option = |name: &str, path: &Option<PathBuf>| {
         path.as_ref()
-            .map_or(String::new(), |path| format!(" {name} {}", path.display()))
+            .map_or(String::new(), |path| format!(" {name} {}", word(path)))
     };
     option("--box", &args.box_file) + &option("--receipt", &args.receipt)
 }

@@ -109,7 +109,8 @@ fn an_interrupted_post_says_how_to_go_on() {
         Some(Answer::new(500))
     });
     let run = place.run(&["post", &address, "r.drop", "--json"]);
-    let id = "01".repeat(16);
+    let id = run.json()["resume"].as_str().unwrap().to_owned();
+    assert!(id.starts_with(&format!("{}-", "01".repeat(16))), "{id}");
     run.refused(
         1,
         &[
@@ -117,7 +118,6 @@ fn an_interrupted_post_says_how_to_go_on() {
             &format!("sealdrop post '{address}' r.drop --resume {id}"),
         ],
     );
-    assert_eq!(run.json()["resume"], id);
     place
         .run(&["post", &address, "r.drop", "--resume", &"02".repeat(16)])
         .refused(
@@ -137,6 +137,73 @@ fn an_interrupted_post_says_how_to_go_on() {
         .filter_map(|request| request.header("upload-offset"))
         .collect();
     assert_eq!(offsets, ["0", "4000000"]);
+}
+
+#[test]
+fn a_drop_that_changed_since_its_upload_began_is_not_gone_on_with() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let address = server.address.to_string();
+    place.write("core.bin", vec![9; 9_000_000]);
+    let post = |file: &str, args: &[&str]| {
+        place.run(&[&["post", &address, file, "--json"], args].concat())
+    };
+    place
+        .run(&["box", &address, "-o", "box.json"])
+        .succeeded(&[]);
+    let args = [
+        "seal",
+        &address,
+        "--box",
+        "box.json",
+        "--title",
+        "T",
+        "--description",
+        "D",
+        "--yes",
+    ];
+    for name in ["r.drop", "other.drop"] {
+        let args = [&args[..], &["--attach", "core.bin", "-o", name]].concat();
+        place.run(&args).succeeded(&["Sealed"]);
+    }
+    server.lie(|request, state| {
+        let upload = state.uploads.values_mut().next()?;
+        let is_first = request.method == "PATCH" && upload.bytes.is_empty();
+        upload.bytes.extend(request.body.iter().take(4_000_000));
+        is_first.then(|| Answer::new(500))
+    });
+    let resume = post("r.drop", &[]).json()["resume"].clone();
+    let resume = resume.as_str().unwrap();
+    server.lie(|_, _| None);
+    let sent = || server.state().uploads.values().next().unwrap().bytes.len();
+    let before = (sent(), server.requests().len());
+    let bytes = place.read("r.drop");
+    let mut changed = bytes.clone();
+    changed[3_000_000] ^= 1;
+    place
+        .write("r.drop", &changed)
+        .write("long.drop", [&bytes[..], b"x"].concat());
+    let expected = "changed since the upload began, or the upload is of another file";
+    for file in ["r.drop", "long.drop", "other.drop"] {
+        let run = post(file, &["--resume", resume]);
+        run.refused(2, &[file, expected, "send it anew, without --resume"]);
+    }
+    assert_eq!(
+        (sent(), server.requests().len()),
+        before,
+        "no request was made"
+    );
+    // By the id alone it is known from the length, or afterwards.
+    let id = &resume[..32];
+    place.write("small.bin", vec![9; 8_500_000]);
+    let args = [&args[..], &["--attach", "small.bin", "-o", "small.drop"]].concat();
+    place.run(&args).succeeded(&["Sealed"]);
+    post("small.drop", &["--resume", id]).refused(2, &[expected]);
+    assert_eq!(sent(), before.0);
+    post("r.drop", &["--resume", id]).refused(
+        1,
+        &["if r.drop changed since the upload began, that is the reason"],
+    );
 }
 
 #[test]

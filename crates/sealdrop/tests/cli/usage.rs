@@ -158,7 +158,7 @@ fn missing_and_foreign_files_are_said_plainly() {
         ),
         (
             vec!["post", &address, "notes.txt", "--resume", "xyz"],
-            "error: --resume: not the id of an upload\n  it is 32 characters of 0-9 and a-f, as `post` printed them\n",
+            "error: --resume: not the id of an upload\n  copy it as `post` printed it: 32 characters of 0-9 and a-f, and what follows them\n",
         ),
         (
             vec!["--ca", "notes.pem", "box", &address],
