@@ -1,6 +1,5 @@
 //! The command line. Its help is written to be read once from the top, and every example in it is one that works.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
@@ -300,13 +299,11 @@ pub(crate) struct ManArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
-    clap_complete::generate(
-        args.shell,
-        &mut Cli::command(),
-        "sealdrop",
-        &mut io::stdout(),
-    );
+pub(crate) fn completions(args: &CompletionsArgs, output: &Output) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "sealdrop", &mut script);
+    let script = String::from_utf8_lossy(&script);
+    output.result(&script, fields! {"script": script});
     Ok(())
 }
 

@@ -78,7 +78,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Post(args) => post::run(args, &cli.global, output),
         Command::Check(args) => check::run(args, &cli.global, output),
         Command::Verify(args) => verify::run(args, output),
-        Command::Completions(args) => cli::completions(args),
+        Command::Completions(args) => cli::completions(args, output),
         Command::Man(args) => cli::man(args, output),
     }
 }

@@ -276,8 +276,16 @@ fn a_wrong_command_line_is_one_json_object_too() {
     }
     let run = place.run(&["verify", "--nonsense"]);
     assert_eq!((run.code, run.out.as_str()), (Some(2), ""));
-    let page = place.run(&["man", "--json"]).json();
-    assert!(page["page"].as_str().unwrap().contains(".TH"));
+}
+
+#[test]
+fn pages_and_completions_are_one_json_object_too() {
+    let place = Place::new();
+    for (args, field) in [(&["man"][..], "page"), (&["completions", "bash"], "script")] {
+        let text = place.run(args).out;
+        let json = place.run(&[args, &["--json"]].concat()).json();
+        assert_eq!(json[field], text);
+    }
 }
 
 #[test]
