@@ -372,12 +372,22 @@ fn doctor_files_a_self_test_and_opens_it() {
         inbox.contains("1 self-test by `doctor`") && inbox.contains("The inbox is empty"),
         "{inbox}"
     );
-    bench.desk("ana", &["publish", "--days", "5"]).ok();
-    let said = bench.desk("ana", &["doctor", "--no-report"]).ok();
+}
+
+#[test]
+fn a_roster_with_less_than_30_days_is_an_alarm() {
+    let bench = Bench::new();
+    let doctor = |days: &str| {
+        bench.desk("ana", &["publish", "--days", days]).ok();
+        bench.desk("ana", &["doctor", "--no-report"]).ok()
+    };
+    let said = doctor("29");
     assert!(
         said.contains("warning") && said.contains("and then nobody can report"),
         "{said}"
     );
+    let said = doctor("31");
+    assert!(!said.contains("warning"), "{said}");
 }
 
 #[test]
