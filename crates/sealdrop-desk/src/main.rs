@@ -38,21 +38,43 @@ use crate::context::{Answer, Context, Usage};
 use crate::home::Home;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     let json = cli.json;
     match run(cli) {
         Ok(answer) => print(&answer, json),
         Err(error) => {
             let code = if error.is::<Usage>() { 2 } else { 1 };
-            let message = format!("{error:#}");
-            if json {
-                eprintln!("{}", text::json(&json!({ "error": message }).to_string()));
-            } else {
-                eprintln!("sealdrop-desk: {message}");
-            }
-            ExitCode::from(code)
+            fail(&format!("{error:#}"), code, json)
         }
     }
+}
+
+/// Says why nothing came of it. A program that asked for JSON reads one object from standard output, whatever happens.
+fn fail(message: &str, code: u8, json: bool) -> ExitCode {
+    if json {
+        let object = format!("{:#}", json!({ "error": message, "exit": code }));
+        let _ = writeln!(std::io::stdout(), "{}", text::json(&object));
+    } else {
+        eprintln!("sealdrop-desk: {message}");
+    }
+    ExitCode::from(code)
+}
+
+/// A command line that is not right, or one that asks for help.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).take_while(|arg| arg != "--");
+    if !(arguments.any(|arg| arg == "--json") && error.use_stderr()) {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .skip_while(|word| *word == "error:")
+        .collect();
+    fail(&words.join(" "), 2, true)
 }
 
 fn run(cli: Cli) -> Result<Answer> {

@@ -145,6 +145,24 @@ fn usage_mistakes_exit_with_2() {
 }
 
 #[test]
+fn with_json_a_failure_is_one_object_on_standard_output() {
+    let bench = Bench::new();
+    for (args, code, says) in [
+        (&["open", "7"][..], 1, "there is no case 7"),
+        (&["publish", "--days", "91"], 2, "--days"),
+        (&["open", "one"], 2, "'one'"),
+        (&["--frobnicate"], 2, "--frobnicate"),
+    ] {
+        let args: Vec<&str> = ["--json"].iter().chain(args).copied().collect();
+        let ran = bench.desk("ana", &args);
+        assert_eq!((ran.code, ran.err.as_str()), (code, ""), "{args:?}");
+        let json: Value = serde_json::from_str(&ran.out).unwrap();
+        assert!(json["error"].as_str().unwrap().contains(says), "{json}");
+        assert_eq!(json["exit"], code);
+    }
+}
+
+#[test]
 fn publish_refuses_what_clients_would_refuse() {
     let bench = Bench::new();
     bench
