@@ -72,12 +72,14 @@ pub enum ClientError {
         host: String,
     },
     /// The server answered with an error of docs/protocol.md, "HTTP".
-    #[error("{}", status_text(*.status))]
+    #[error("{}", status_text(*.status, *.retry_after, *.problem))]
     Status {
         /// The HTTP status.
         status: u16,
         /// Seconds after which to try again, if the server said so.
         retry_after: Option<u64>,
+        /// Which of the problems of one status it is, if the server said so.
+        problem: Option<Problem>,
     },
     /// An answer that the protocol does not have: not JSON, a wrong length, a redirect.
     #[error(
@@ -128,13 +130,47 @@ impl ClientError {
             | Self::ProxyDown { .. }
             | Self::ProxyFailed { .. } => true,
             Self::Timeout { .. } | Self::Lost { .. } => true,
+            // There is no room until drops expire or somebody makes some: that takes longer than anybody waits.
+            Self::Status {
+                problem: Some(Problem::Full | Problem::NoRoster),
+                ..
+            } => false,
             Self::Status { status, .. } => matches!(status, 408 | 502 | 503 | 504),
             _ => false,
         }
     }
 }
 
-fn status_text(status: u16) -> String {
+/// Why a server serves nobody at the moment: what it says of status 503. docs/protocol.md, "HTTP".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Its store has no room for a drop of this size.
+    Full,
+    /// It has too much to do.
+    Busy,
+    /// No roster was published yet.
+    NoRoster,
+}
+
+impl Problem {
+    /// Reads a problem body (RFC 9457); `None` for any type that is not of these.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            r#type: String,
+        }
+        let wire: Wire = serde_json::from_slice(body).ok()?;
+        match wire.r#type.strip_prefix("urn:sealdrop:error:")? {
+            "full" => Some(Self::Full),
+            "busy" => Some(Self::Busy),
+            "no-roster" => Some(Self::NoRoster),
+            _ => None,
+        }
+    }
+}
+
+fn status_text(status: u16, retry_after: Option<u64>, problem: Option<Problem>) -> String {
     let text = match status {
         300..=399 => {
             "the server redirects elsewhere, which is not followed: ask the project for its current drop address"
@@ -155,7 +191,22 @@ fn status_text(status: u16) -> String {
         422 => {
             "the server does not take this drop: it was sealed to an older roster; seal it again to the current one"
         }
-        503 => "the server is full or busy: try again later",
+        503 => match (problem, retry_after) {
+            (Some(Problem::Full), _) => {
+                "the box is full: its server has no room for a drop of this size; try again later or with fewer attachments, and tell the project if it stays so"
+            }
+            (Some(Problem::Busy), Some(seconds)) => {
+                return format!(
+                    "the server is busy: try again in {} s",
+                    seconds.clamp(1, 3600)
+                );
+            }
+            (Some(Problem::Busy), None) => "the server is busy: try again in a minute",
+            (Some(Problem::NoRoster), _) => {
+                "the box has no roster yet: ask the project whether it is published"
+            }
+            (None, _) => "the server is full or busy: try again later",
+        },
         _ => {
             return format!(
                 "the server failed with status {status}: try again later, and tell the project if it stays so"

@@ -7,10 +7,13 @@ use ureq::http::{Method, Request, Response};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, SendBody};
 
+use crate::error::Problem;
 use crate::{ClientError, Options};
 
 /// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 16_384;
+/// The largest body of an error that is read, in bytes.
+const MAX_PROBLEM: u64 = 4_096;
 /// What goes with a request.
 pub(crate) enum Payload<'a> {
     None,
@@ -174,16 +177,24 @@ impl Http {
                 ClientError::Local(error)
             });
         }
-        let response = result.map_err(|error| self.error(error))?;
+        let mut response = result.map_err(|error| self.error(error))?;
         let status = response.status().as_u16();
         if (200..300).contains(&status) {
             return Ok(response);
         }
         let retry_after =
             header(&response, "retry-after").and_then(sealdrop_core::encoding::from_decimal);
+        let is_problem =
+            status == 503 && header(&response, "content-type") == Some("application/problem+json");
+        // What cannot be read is a problem that says nothing.
+        let problem = is_problem
+            .then(|| response.body_mut().with_config().limit(MAX_PROBLEM))
+            .and_then(|body| body.read_to_vec().ok())
+            .and_then(|body| Problem::parse(&body));
         Err(ClientError::Status {
             status,
             retry_after,
+            problem,
         })
     }
 

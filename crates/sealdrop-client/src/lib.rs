@@ -25,7 +25,7 @@ mod upload;
 
 pub use boxfile::{BoxFile, BoxFileError, VerifiedBox};
 pub use client::Client;
-pub use error::ClientError;
+pub use error::{ClientError, Problem};
 pub use lookup::{Found, LookupError};
 pub use member::{Listed, Listing, Member, Windows};
 pub use options::{Options, Proxy, ProxyError, Roots, RootsError};

@@ -84,8 +84,49 @@ fn errors_of_the_server_keep_their_status() {
             Err(ClientError::Status {
                 status: seen,
                 retry_after,
+                problem: None,
             }) => assert_eq!((seen, retry_after), (status, Some(7))),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_full_store_is_told_from_a_busy_one() {
+    let server = LyingServer::start();
+    let ask = |name: &str| {
+        let body = format!("{{\"type\":\"{name}\",\"title\":\"\\u001b\",\"status\":503}}");
+        server.lie(move |_, _| {
+            let answer = Answer {
+                status: 503,
+                ..Answer::bytes(body.clone())
+            };
+            let answer = answer.header("content-type", "application/problem+json");
+            Some(answer.header("retry-after", 10))
+        });
+        client(&server).checkpoint().unwrap_err()
+    };
+    for (name, text, is_transient) in [
+        ("urn:sealdrop:error:full", "the box is full: ", false),
+        (
+            "urn:sealdrop:error:busy",
+            "the server is busy: try again in 10 s",
+            true,
+        ),
+        (
+            "urn:sealdrop:error:no-roster",
+            "the box has no roster yet",
+            false,
+        ),
+        (
+            "urn:sealdrop:error:other",
+            "the server is full or busy: ",
+            true,
+        ),
+        (&"x".repeat(5000), "the server is full or busy: ", true),
+    ] {
+        let error = ask(name);
+        assert!(error.to_string().starts_with(text), "{error}");
+        assert_eq!(error.is_transient(), is_transient, "{name}");
     }
 }

@@ -81,6 +81,26 @@ fn a_report_that_cannot_be_sent_is_kept_and_its_phrase_with_it() {
 }
 
 #[test]
+fn a_report_that_finds_the_box_full_is_kept_at_once() {
+    let server = LyingServer::start();
+    server.lie(|request, _| {
+        let body = r#"{"type":"urn:sealdrop:error:full","title":"","status":503}"#;
+        let answer = Answer {
+            status: 503,
+            ..Answer::bytes(body)
+        };
+        let answer = answer.header("content-type", "application/problem+json");
+        (request.method == "POST").then(|| answer.header("retry-after", 300))
+    });
+    let place = Place::new();
+    let address = server.address.to_string();
+    let args = ["submit", &address, "--save", "r.drop"];
+    let run = place.run(&[&args[..], &REPORT].concat());
+    run.refused(1, &["the box is full: ", "the report was kept, sealed"]);
+    assert_eq!(server.requests(), ["GET /v1/box", "POST /v1/drops"]);
+}
+
+#[test]
 fn a_report_for_an_older_roster_is_kept_and_said_to_be_of_little_use() {
     let server = refusing(422);
     let place = Place::new();
