@@ -38,6 +38,7 @@ use crate::context::{Answer, Context, Usage};
 use crate::home::Home;
 
 fn main() -> ExitCode {
+    sealdrop_client::system::no_core_dumps();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),

@@ -109,6 +109,30 @@ fn an_exported_identity_is_owner_only_and_replaces_nothing() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_knows_an_identity_leaves_no_core_dump() {
+    let bench = Bench::new();
+    let lock = std::fs::File::open(bench.path("ana/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut waiting = std::process::Command::new(assert_cmd::cargo::cargo_bin("sealdrop-desk"))
+        .args(["--home", &bench.arg("ana"), "keys"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stderr = waiting.stderr.as_mut().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stderr), &mut line).unwrap();
+    assert!(line.contains("waiting for another"), "{line}");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", waiting.id())).unwrap();
+    lock.unlock().unwrap();
+    assert!(waiting.wait().unwrap().success());
+    let core = limits.lines().find(|line| line.contains("core")).unwrap();
+    let words: Vec<&str> = core.split_whitespace().collect();
+    assert_eq!(words, ["Max", "core", "file", "size", "0", "0", "bytes"]);
+}
+
+#[test]
 fn address_typed_with_a_slip_of_the_finger() {
     let bench = Bench::new();
     let good = bench.address();
