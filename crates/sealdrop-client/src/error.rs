@@ -65,6 +65,15 @@ pub enum ClientError {
         /// What rustls says.
         reason: String,
     },
+    /// The server's certificate is an authority's, as plain `openssl req -x509` makes them.
+    #[error(
+        "the certificate of {host} is one for an authority (CA:TRUE), which a server must not use as its own; nothing was sent. \
+         Whoever runs the server makes another, for instance: {}", own_certificate(.host)
+    )]
+    CaAsServer {
+        /// The host that was asked for.
+        host: String,
+    },
     /// The connection ended in the middle.
     #[error("the connection to {host} broke: try again")]
     Lost {
@@ -139,6 +148,19 @@ impl ClientError {
             _ => false,
         }
     }
+}
+
+/// The command that makes a certificate which is its own authority and yet a server's.
+fn own_certificate(host: &str) -> String {
+    let host = host.trim_matches(['[', ']']);
+    let kind = match host.parse::<std::net::IpAddr>() {
+        Ok(_) => "IP",
+        Err(_) => "DNS",
+    };
+    format!(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -keyout server.key -out server.pem \
+         -subj /CN={host} -addext subjectAltName={kind}:{host} -addext basicConstraints=critical,CA:FALSE"
+    )
 }
 
 /// Why a server serves nobody at the moment: what it says of status 503. docs/protocol.md, "HTTP".

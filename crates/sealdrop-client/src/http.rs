@@ -208,10 +208,7 @@ impl Http {
                 Some(proxy) => ClientError::ProxyDown { proxy },
                 None => ClientError::Name { host },
             },
-            ureq::Error::Rustls(error) => ClientError::Tls {
-                host,
-                reason: error.to_string(),
-            },
+            ureq::Error::Rustls(error) => tls_error(host, &error),
             ureq::Error::Tls(reason) => ClientError::Tls {
                 host,
                 reason: reason.into(),
@@ -228,10 +225,7 @@ impl Http {
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(tls) = tls {
-            return ClientError::Tls {
-                host,
-                reason: tls.to_string(),
-            };
+            return tls_error(host, tls);
         }
         // The standard library has no kind for this one.
         let is_lookup = error
@@ -255,6 +249,16 @@ impl Http {
             }
             _ => ClientError::Lost { host },
         }
+    }
+}
+
+fn tls_error(host: String, error: &rustls::Error) -> ClientError {
+    let reason = error.to_string();
+    // It has no value of its own in rustls, only a name of its verifier's.
+    if reason.contains("CaUsedAsEndEntity") {
+        ClientError::CaAsServer { host }
+    } else {
+        ClientError::Tls { host, reason }
     }
 }
 

@@ -189,17 +189,15 @@ fn a_server_without_tls_is_not_spoken_to() {
     assert!(server.state().requests.is_empty());
 }
 
+fn pem(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls");
+    std::fs::read(format!("{folder}/{name}")).unwrap()
+}
+
 /// A TLS server that answers every request with an empty list, and its port.
-fn tls_server() -> u16 {
-    let pem = |name: &str| {
-        std::fs::read(format!(
-            "{}/tests/support/tls/{name}",
-            env!("CARGO_MANIFEST_DIR")
-        ))
-        .unwrap()
-    };
-    let chain = vec![CertificateDer::from_pem_slice(&pem("leaf.pem")).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(&pem("leaf.key")).unwrap();
+fn tls_server(certificate: &str, key: &str) -> u16 {
+    let chain = vec![CertificateDer::from_pem_slice(&pem(certificate)).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(&pem(key)).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -229,12 +227,8 @@ fn tls_server() -> u16 {
 
 #[test]
 fn a_certificate_counts_only_from_an_authority_that_is_trusted_and_for_this_name() {
-    let port = tls_server();
-    let ca = std::fs::read(format!(
-        "{}/tests/support/tls/ca.pem",
-        env!("CARGO_MANIFEST_DIR")
-    ))
-    .unwrap();
+    let port = tls_server("leaf.pem", "leaf.key");
+    let ca = pem("ca.pem");
     let trusting = || Options {
         roots: Roots::from_pem(&ca).unwrap(),
         ..options()
@@ -254,6 +248,25 @@ fn a_certificate_counts_only_from_an_authority_that_is_trusted_and_for_this_name
         matches!(ask("127.0.0.2", trusting()), Err(ClientError::Tls { .. })),
         "it is for another name"
     );
+}
+
+#[test]
+fn an_authoritys_certificate_on_a_server_is_said_plainly() {
+    let ask = |certificate: &str| {
+        let port = tls_server(certificate, "self.key");
+        let trusting = Options {
+            roots: Roots::from_pem(&pem(certificate)).unwrap(),
+            ..options()
+        };
+        let origin = format!("https://localhost:{port}").parse().unwrap();
+        Client::new(&origin, trusting).unwrap().cosigned()
+    };
+    let error = ask("self-ca.pem").unwrap_err();
+    assert!(matches!(error, ClientError::CaAsServer { .. }), "{error:?}");
+    let step = "-addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE";
+    assert!(error.to_string().ends_with(step), "{error}");
+    // The one that the command makes.
+    assert!(ask("self.pem").unwrap().is_empty());
 }
 
 #[test]
