@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) requests: Vec<String>,
     /// No request of a member is good enough.
     pub(crate) refuses_members: bool,
+    /// Not every member has cosigned.
+    pub(crate) refuses_releases: bool,
 }
 
 #[derive(Clone)]
@@ -73,6 +75,7 @@ impl Server {
             cosigned: Vec::new(),
             requests: Vec::new(),
             refuses_members: false,
+            refuses_releases: false,
         };
         let server = Self {
             origin,
@@ -394,6 +397,7 @@ impl State {
             }
             ("GET", ["drops", _]) if self.expired.contains(&window) => Some((410, Vec::new())),
             ("GET", ["drops", digest]) => Some((200, self.bodies.get(&from_hex(digest)?)?.clone())),
+            ("POST", ["release"]) if self.refuses_releases => Some((409, Vec::new())),
             ("POST", ["release"]) => {
                 let note = UnverifiedRequest::parse(signed?).ok()?.note().clone();
                 for (digest, _) in self.listed.insert(window, Vec::new()).unwrap_or_default() {

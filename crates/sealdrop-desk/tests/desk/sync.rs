@@ -1,13 +1,14 @@
 //! A server that hides, changes, forgets or re-orders drops.
 
+use sealdrop_client::{Client, Options};
 use sealdrop_core::encoding::hex;
-use sealdrop_core::key::SecretKey;
+use sealdrop_core::key::{SecretKey, device_keys};
 use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::cosignature;
 use sealdrop_core::log::leaf::LeafKind;
 use sealdrop_core::note::Vkey;
 use sealdrop_core::report::Kind;
-use sealdrop_core::time::Time;
+use sealdrop_core::time::{Time, Window};
 
 use crate::bench::{Bench, Reporter};
 
@@ -545,19 +546,53 @@ fn a_false_list_is_a_fault_until_it_is_settled() {
 }
 
 #[test]
+fn release_says_why_a_window_cannot_go() {
+    let (bench, _) = synced();
+    bench.server.close(bench.past(7));
+    bench.desk("ana", &["sync"]).ok();
+    let refused = |window: u64, says: &[&str]| {
+        let before = bench.server.lock().requests.len();
+        bench
+            .desk("ana", &["release", &window.to_string()])
+            .fails(1, says);
+        assert_eq!(bench.server.lock().requests.len(), before, "it was asked");
+    };
+    refused(3, &["window 3 has expired"]);
+    refused(bench.past(8), &["there is no window", "inbox"]);
+    refused(bench.past(7), &["no drop came in window"]);
+    refused(bench.past(6), &["does not reach window", "sync"]);
+    // What only the server knows, and what this machine can say of it.
+    bench.server.lock().refuses_releases = true;
+    let window = bench.past(9).to_string();
+    bench
+        .desk("ana", &["release", &window])
+        .fails(1, &["not every member has cosigned"]);
+    bench.init("cellar", "ben", &["--offline", "--no-recovery"]);
+    bench.add_card("cellar");
+    bench.desk("ana", &["publish"]).ok();
+    bench.desk("ana", &["release", &window]).fails(
+        1,
+        &["ben has no machine in roster 2 that could", "--device-only"],
+    );
+}
+
+#[test]
 fn server_logs_a_release_that_it_refused_to_excuse_a_body() {
     let (bench, _) = synced();
     let dropped = file(&bench, 2, "dropped", 8);
     // Ana's request would have been refused by an honest server: she has not cosigned the window.
     let window = bench.past(8);
-    bench.desk("ana", &["release", &window.to_string()]).ok();
+    let client = Client::new(&bench.server.origin.parse().unwrap(), Options::default()).unwrap();
+    let (access, _) = device_keys(&bench.seed("ana", "device_seed"));
+    let member = client.member("ana/desk", &access);
+    member.release(Window(window)).unwrap();
     {
         let mut state = bench.server.lock();
         let release = state.leaves.pop().unwrap();
         state.listed.insert(window, vec![(dropped, 67_195)]);
         state.close(window);
         state.leaves.push(sealdrop_core::log::leaf::Leaf {
-            window: sealdrop_core::time::Window(window + 1),
+            window: Window(window + 1),
             ..release
         });
         state.listed.remove(&window);
