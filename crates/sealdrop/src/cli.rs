@@ -9,6 +9,7 @@ use sealdrop_client::Proxy;
 use crate::failure::Failure;
 use crate::fields;
 use crate::files::NewFile;
+use crate::help;
 use crate::output::Output;
 
 /// Seal a security report so that only a project's maintainers can read it, and leave it in their drop box.
@@ -16,7 +17,7 @@ use crate::output::Output;
 /// A drop address stands in a project's SECURITY.md and looks like https://drop.example.org#sdbox1…; the part behind the # is the key
 /// that everything is checked against, so copy all of it. The server never sees your report: it is encrypted on this machine.
 #[derive(Parser)]
-#[command(name = "sealdrop", version, max_term_width = 100, after_long_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "sealdrop", version, max_term_width = 100, after_long_help = help::PROGRAM, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -24,28 +25,10 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  sealdrop submit 'https://drop.example.org#sdbox1…'
-      asks for the report, shows it, and sends it
-
-  sealdrop submit 'https://drop.example.org#sdbox1…' --from report.md --attach poc.py crash.log --receipt r.json
-      takes the report from a file; keeps a receipt and, apart, its secret key
-
-  sealdrop --tor submit 'http://….onion#sdbox1…'
-      through Tor on this machine
-
-  sealdrop check --receipt r.json
-      says whether the maintainers have collected it, and writes the proof, r.json.tlog-proof
-
-Quote the address: in a shell, # begins a comment.
-
-Exit codes: 0 done; 1 refused or failed, nothing was changed unless it says so; 2 the command line or a file is not right; 130 stopped.";
-
 /// Options of every command.
 #[derive(Args)]
 pub(crate) struct Global {
-    /// Print one JSON object on standard output instead of text
+    /// Print one JSON object on standard output instead of text, of a failure too
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Send everything through Tor on this machine (socks5h://127.0.0.1:9050)
@@ -141,29 +124,8 @@ pub(crate) struct ReportArgs {
     pub(crate) yes: bool,
 }
 
-const SUBMIT_EXAMPLES: &str = "\
-A report in Markdown:
-
-  # Overflow in the PNG reader
-  A width of 0x7fffffff overflows the row buffer.
-
-  ## Steps
-  1. Open poc.png.
-
-  ## Versions
-  2.4 to 2.6
-
-  ## Credit
-  none
-
-What you are asked for on a terminal can come from flags, from --from, or from --edit. Without a terminal, --yes is needed.
-
-At the end you are shown twelve words, once. They are the only key to this conversation: write them down.
-
-If it cannot be sent, the report is kept, sealed, in the file of --save, or where you say when asked: `sealdrop post` sends it later.";
-
 #[derive(Args)]
-#[command(after_long_help = SUBMIT_EXAMPLES)]
+#[command(after_long_help = help::SUBMIT)]
 pub(crate) struct SubmitArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
@@ -192,18 +154,8 @@ pub(crate) struct BoxArgs {
     pub(crate) policy: bool,
 }
 
-const SEAL_EXAMPLES: &str = "\
-Examples:
-  sealdrop box 'https://drop.example.org#sdbox1…' -o box.json        where there is a network
-  sealdrop seal 'https://drop.example.org#sdbox1…' --box box.json --from report.md -o report.drop
-                                                                     where there is none
-  sealdrop post 'https://drop.example.org#sdbox1…' report.drop --receipt r.json
-                                                                     where there is one again
-
-Beside the drop is written FILE.box, which says for which box it was sealed: take both along.";
-
 #[derive(Args)]
-#[command(after_long_help = SEAL_EXAMPLES)]
+#[command(after_long_help = help::SEAL)]
 pub(crate) struct SealArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
@@ -238,17 +190,8 @@ pub(crate) struct PostArgs {
     pub(crate) resume: Option<String>,
 }
 
-const CHECK_HELP: &str = "\
-States:
-  promised   the server promised to log it at the end of a window that is not over yet
-  logged     it is in the log, under a signed checkpoint
-  collected  machines of the members named hold it
-  broken     the promise is overdue and the log does not hold it: the receipt itself is the evidence
-
-Exit codes: 0 for promised, logged and collected; 1 for broken, a log that contradicts itself, or no connection; 2 for a wrong file.";
-
 #[derive(Args)]
-#[command(after_long_help = CHECK_HELP)]
+#[command(after_long_help = help::CHECK)]
 pub(crate) struct CheckArgs {
     /// The drop address; if left out, the one in the receipt
     pub(crate) address: Option<String>,
@@ -260,17 +203,8 @@ pub(crate) struct CheckArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
-const VERIFY_HELP: &str = "\
-Examples:
-  sealdrop verify r.tlog-proof --address 'https://drop.example.org#sdbox1…'
-      that a drop was logged, and whose machines collected it
-  sealdrop verify r.tlog-proof --address '…' --key r.json.key --drop report.drop
-      and that the drop is this report, addressed to every member
-
-Exit codes: 0 verified; 1 it is not, or the drop is not addressed to every member; 2 a wrong file.";
-
 #[derive(Args)]
-#[command(after_long_help = VERIFY_HELP)]
+#[command(after_long_help = help::VERIFY)]
 pub(crate) struct VerifyArgs {
     /// A receipt (JSON) or a proof (.tlog-proof)
     #[arg(value_hint = ValueHint::FilePath)]

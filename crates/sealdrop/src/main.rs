@@ -19,6 +19,7 @@ mod cli;
 mod failure;
 mod files;
 mod form;
+mod help;
 mod interrupt;
 mod keep;
 mod metadata;

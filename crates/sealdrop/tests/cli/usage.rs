@@ -247,7 +247,13 @@ fn failures_are_one_json_object_too() {
         json["hint"],
         "check the spelling, and the folder you are in"
     );
-    assert_eq!(run.code, Some(2));
+    assert_eq!((run.code, &json["exit"]), (Some(2), &2.into()));
+    // The object is on standard output, where a script looks for it, and the sentence for people on standard error.
+    assert!(run.err.starts_with("error: r.json cannot be read"));
+    let help = Place::new().run(&["--help"]).out;
+    for (field, _) in json.as_object().unwrap() {
+        assert!(help.contains(&format!("\n  {field} ")), "{field}");
+    }
 }
 
 #[test]
