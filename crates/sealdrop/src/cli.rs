@@ -140,6 +140,7 @@ pub(crate) struct SubmitArgs {
 }
 
 #[derive(Args)]
+#[command(after_long_help = help::BOX)]
 pub(crate) struct BoxArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
@@ -173,6 +174,7 @@ pub(crate) struct SealArgs {
 }
 
 #[derive(Args)]
+#[command(after_long_help = help::POST)]
 pub(crate) struct PostArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
@@ -221,12 +223,14 @@ pub(crate) struct VerifyArgs {
 }
 
 #[derive(Args)]
+#[command(after_long_help = help::COMPLETIONS)]
 pub(crate) struct CompletionsArgs {
     /// bash, zsh, fish, elvish or powershell
     pub(crate) shell: Shell,
 }
 
 #[derive(Args)]
+#[command(after_long_help = help::MAN)]
 pub(crate) struct ManArgs {
     /// Write the pages of all commands to this folder
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -42,7 +42,23 @@ What you are asked for on a terminal can come from flags, from --from, or from -
 
 At the end you are shown twelve words, once. They are the only key to this conversation: write them down.
 
-If it cannot be sent, the report is kept, sealed, in the file of --save, or where you say when asked: `sealdrop post` sends it later.";
+If it cannot be sent, the report is kept, sealed, in the file of --save, or where you say when asked: `sealdrop post` sends it later.
+
+Fields of --json:
+  state       promised; taken: sent, but the promise is not to be believed; kept: not sent
+  address     the drop address
+  box         the box in it
+  epoch       the epoch of the roster that it was sealed to
+  members     their names; not with kept
+  digest      hex SHA-256 of the drop, or null if it is not known to be sent; not with kept
+  size        bytes of the drop, likewise
+  window      the window of the promise, or null; not with kept
+  promise     the promise as the server signed it, or null; not with kept
+  phrase      the twelve words
+  receipt     the file of the receipt, or null; not with kept
+  key         the file of the file key, or null
+  saved       the file of the sealed drop, or null
+  post        the command that sends what was kept";
 
 pub(crate) const SEAL: &str = "\
 Examples:
@@ -52,7 +68,16 @@ Examples:
   sealdrop post 'https://drop.example.org#sdbox1…' report.drop --receipt r.json
                                                                      where there is one again
 
-Beside the drop is written FILE.box, which says for which box it was sealed: take both along.";
+Beside the drop is written FILE.box, which says for which box it was sealed: take both along.
+
+Fields of --json:
+  box         the box in the address
+  epoch       the epoch of the roster that it was sealed to
+  drop        the file of the drop
+  record      the file beside it
+  size        bytes of the drop
+  key         the file of the file key, or null
+  phrase      the twelve words";
 
 pub(crate) const CHECK: &str = "\
 States:
@@ -61,7 +86,20 @@ States:
   collected  machines of the members named hold it
   broken     the promise is overdue and the log does not hold it: the receipt itself is the evidence
 
-Exit codes: 0 for promised, logged and collected; 1 for broken, a log that contradicts itself, or no connection; 2 for a wrong file.";
+Exit codes: 0 for promised, logged and collected; 1 for broken, a log that contradicts itself, or no connection; 2 for a wrong file.
+
+Fields of --json (times are seconds since 1970):
+  state       as above
+  digest      hex SHA-256 of the drop
+  window      the window of the promise or of the entry
+  due         of promised: when it is to be in the log
+  index       of logged and collected: the entry of the log
+  log_size    entries under its checkpoint
+  collected_by  names of members
+  cosigners   objects of member, device and time
+  proof       the file of the proof, or null
+  promise     of broken: the promise, which is the evidence
+  checkpoints of a log with two histories: the two that contradict each other";
 
 pub(crate) const VERIFY: &str = "\
 Examples:
@@ -70,4 +108,57 @@ Examples:
   sealdrop verify r.tlog-proof --address '…' --key r.json.key --drop report.drop
       and that the drop is this report, addressed to every member
 
-Exit codes: 0 verified; 1 it is not, or the drop is not addressed to every member; 2 a wrong file.";
+Exit codes: 0 verified; 1 it is not, or the drop is not addressed to every member; 2 a wrong file.
+
+Fields of --json (times are seconds since 1970):
+  state       promised, logged or collected
+  address_checked   whether --address was given, and held
+  origin_in_roster  whether the roster names the origin of the address, given or the receipt's
+  box         the box
+  epoch       the epoch of the roster that it was sealed to
+  issued      when that roster was
+  expires     when it does
+  collected_by  names of members, or null for a promise
+  digest      hex SHA-256 of the drop
+  size        bytes of the drop
+  window      the window of the promise or of the entry
+  title       of the report, with --key and --drop; otherwise null
+  addressed_to  names of members, likewise
+  not_addressed_to  of a failure: names of members who cannot open it";
+
+pub(crate) const BOX: &str = "\
+Fields of --json (times are seconds since 1970):
+  box         the box in the address
+  fingerprint of the box key
+  epoch       the epoch of the roster
+  issued      when it was
+  expires     when it does
+  window      seconds of a window
+  max_drop    bytes of the largest drop that it takes
+  members     objects of name, role and fingerprint
+  policy      its text
+  policy_hash hex SHA-256 of it
+  changes     with --since: a line for each member added, removed or changed; otherwise null
+  saved       the file that -o wrote, or null";
+
+pub(crate) const POST: &str = "\
+Fields of --json:
+  state       promised; taken: sent, but the promise is not to be believed
+  address     the drop address
+  box         the box in it
+  epoch       the epoch of the roster that it was sealed to
+  digest      hex SHA-256 of the drop
+  size        bytes of the drop
+  window      the window of the promise
+  promise     the promise as the server signed it
+  receipt     the file of the receipt, or null
+  resume      of a failure: what --resume takes";
+
+pub(crate) const COMPLETIONS: &str = "\
+Fields of --json:
+  script      the completion script";
+
+pub(crate) const MAN: &str = "\
+Fields of --json:
+  page        the manual page
+  written     with -o: the files of all pages";

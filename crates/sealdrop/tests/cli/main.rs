@@ -12,6 +12,7 @@ mod support;
 mod attachments;
 mod attacks;
 mod evidence;
+mod json;
 mod keep;
 mod offline;
 mod submit;
