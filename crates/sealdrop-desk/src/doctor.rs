@@ -23,7 +23,7 @@ use crate::keyring::{Device, Keyring};
 use crate::keys::is_named;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
 use crate::rosters::Rosters;
-use crate::{certificate, remote, selftest, text};
+use crate::{certificate, evidence, remote, selftest, text};
 
 /// A roster is worth a warning from here on: a synced desk with the box key would have renewed it long before.
 const SOON: u64 = 30 * 86_400;
@@ -59,6 +59,7 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
         let is_named = named.is_ok();
         checks.add("keys", named);
         checks.add("log", check_log(&client, home, &roster, now));
+        checks.add("evidence", evidence::check(home));
         // A machine that the roster does not name could never collect the report.
         if !no_report && is_named {
             checks.add(

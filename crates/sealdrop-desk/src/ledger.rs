@@ -240,6 +240,12 @@ impl Ledger {
         Some((note, checkpoint))
     }
 
+    /// The root of the first `size` entries, if so many are here.
+    pub(crate) fn root_of(&self, size: u64) -> Option<Hash> {
+        let first = self.leaves.get(..usize::try_from(size).ok()?)?;
+        Some(first.iter().map(Leaf::hash).collect::<Frontier>().root())
+    }
+
     /// Checks 1 and 2 of docs/protocol.md, "Cosignature", as far as they need no entries.
     pub(crate) fn check_checkpoint(
         &self,

@@ -7,6 +7,7 @@ mod certificate;
 mod cli;
 mod context;
 mod doctor;
+mod evidence;
 mod home;
 mod inbox;
 mod init;

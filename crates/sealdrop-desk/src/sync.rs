@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::bodies::{self, Fetched};
 use crate::context::{Answer, Context, usage};
+use crate::evidence::Kept;
 use crate::home::{Home, Profile};
 use crate::keyring::{Device, Keyring};
 use crate::ledger::{Fault, Known, Ledger, Listed, known_drops};
@@ -307,16 +308,16 @@ impl Syncing<'_> {
         note: &Note,
         member: &Member<'_>,
     ) -> Result<Option<u64>> {
-        let evidence = self.keep_evidence(note)?;
+        let evidence = Kept::new(self.home, note)?;
         let extended = self.extend(ledger, roster, note, member);
         match extended.map_err(|error| error.downcast::<Fault>()) {
             Err(Ok(fault)) => {
                 self.faults.push(fault);
-                self.remarks.push(format!("the checkpoint that is refused is kept in {evidence} as evidence: show it to the other members"));
+                self.remarks.push(format!("the checkpoint that is refused is kept in {} as evidence: show it to the other members", evidence.path()));
                 Ok(None)
             }
             other => {
-                self.forget_evidence(&evidence);
+                evidence.forget(self.home);
                 match other {
                     Ok(new) => Ok(Some(new)),
                     Err(Err(error)) => Err(error),
@@ -568,22 +569,6 @@ impl Syncing<'_> {
             }
             Err(error) => Err(error).context("the cosignature was made and could not be handed in: run `sealdrop-desk sync` again"),
         }
-    }
-
-    /// Keeps a checkpoint aside until it is known to be good. Gives the name of the file.
-    fn keep_evidence(&self, note: &Note) -> Result<String> {
-        let bytes = note.to_string();
-        let name = format!(
-            "evidence/checkpoint-{}.note",
-            hex(&sha256(bytes.as_bytes())[..8])
-        );
-        self.home.write(&name, bytes.as_bytes())?;
-        Ok(self.home.path(name).display().to_string())
-    }
-
-    fn forget_evidence(&self, path: &str) {
-        let _ = std::fs::remove_file(path);
-        let _ = std::fs::remove_dir(self.home.path("evidence"));
     }
 
     fn answer(

@@ -224,6 +224,35 @@ fn server_forks_the_log() {
 }
 
 #[test]
+fn doctor_names_the_evidence_of_a_fork() {
+    let (bench, _) = synced();
+    let doctor = || bench.desk("ana", &["doctor", "--no-report"]);
+    assert!(doctor().ok().contains("no refused checkpoint"));
+    let good = bench.server.lock().leaves[15].digest;
+    bench.server.lock().leaves[15].digest = [7; 32];
+    refuses(&bench, &["fork"]);
+    // The server is honest again; what it signed stays.
+    bench.server.lock().leaves[15].digest = good;
+    bench.desk("ana", &["sync"]).ok();
+    let file = std::fs::read_dir(bench.path("ana/evidence"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let name = file.file_name().into_string().unwrap();
+    doctor().fails(1, &["failed   evidence", &name, "A FORK", "other members"]);
+    // An old state of the same log contradicts nothing.
+    std::fs::write(file.path(), bench.server.lock().checkpoint().to_string()).unwrap();
+    let said = doctor().ok();
+    assert!(
+        said.contains("warning  evidence") && said.contains("rolled back"),
+        "{said}"
+    );
+    std::fs::remove_file(file.path()).unwrap();
+    assert!(doctor().ok().contains("no refused checkpoint"));
+}
+
+#[test]
 fn server_forks_the_log_and_shows_the_old_entries() {
     let (bench, _) = synced();
     file(&bench, 2, "second", 8);
