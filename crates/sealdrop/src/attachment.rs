@@ -46,10 +46,14 @@ impl Attachment {
             return Err(Failure::usage(format!("{} is not a file", path.display()))
                 .hint("attach a file; nothing was sealed or sent"));
         }
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let Some(name) = path.file_name().unwrap_or_default().to_str() else {
+            return Err(Failure::usage(format!(
+                "the attachment {} has a name that is not UTF-8, and a report can hold no other",
+                path.display()
+            ))
+            .hint("nothing was sealed or sent: attach a link or a copy with another name, for instance: ln -s FILE attachment.bin"));
+        };
+        let name = name.to_owned();
         if !(1..=255).contains(&name.len()) {
             return Err(Failure::usage(format!(
                 "{} has no name, or one of more than 255 bytes",

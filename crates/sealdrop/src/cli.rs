@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::fields;
 use crate::files::NewFile;
 use crate::help;
-use crate::output::Output;
+use crate::output::{Output, word};
 
 /// Seal a security report so that only a project's maintainers can read it, and leave it in their drop box.
 ///
@@ -59,7 +59,7 @@ impl Global {
             program.push_str(&format!(" --proxy socks5h://{proxy}"));
         }
         if let Some(ca) = &self.ca {
-            program.push_str(&format!(" --ca {}", ca.display()));
+            program.push_str(&format!(" --ca {}", word(ca)));
         }
         program
     }

@@ -126,12 +126,20 @@ pub(crate) fn shown_lines(text: &str, indent: &str) -> String {
 
 /// A file's name as a word of a command that is shown to be typed.
 pub(crate) fn word(path: &Path) -> String {
-    let path = path.display().to_string();
+    let Some(path) = path.to_str() else {
+        // Bytes that are no text, as bash, zsh and POSIX 2024 write them.
+        let escape = |byte: &u8| match byte {
+            b'\'' | b'\\' | 0..0x20 | 0x7f.. => format!("\\{byte:03o}"),
+            byte => char::from(*byte).to_string(),
+        };
+        let bytes = path.as_os_str().as_encoded_bytes();
+        return format!("$'{}'", bytes.iter().map(escape).collect::<String>());
+    };
     // What begins with - would be an option.
     let path = if path.starts_with('-') {
         format!("./{path}")
     } else {
-        path
+        path.to_owned()
     };
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
     if !path.is_empty() && path.chars().all(is_plain) {
@@ -165,5 +173,10 @@ mod tests {
         assert_eq!(shown("my report.drop"), "'my report.drop'");
         assert_eq!(shown("it's $HOME"), "'it'\\''s $HOME'");
         assert_eq!(shown("-o"), "./-o");
+        #[cfg(unix)]
+        {
+            let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"it's caf\xe9");
+            assert_eq!(word(Path::new(name)), "$'it\\047s caf\\351'");
+        }
     }
 }

@@ -105,10 +105,12 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
         output.out(Style::Green, "Sent."),
         receipt::due(&promise, sealed_to.roster().window_length())
     );
-    if let Some(receipt) = &receipt {
+    if let Some(path) = &args.receipt {
         text.push_str(&format!(
-            "Receipt: {receipt}\n\nLater:\n  {} check --receipt {receipt}\n",
-            global.program()
+            "Receipt: {}\n\nLater:\n  {} check --receipt {}\n",
+            path.display(),
+            global.program(),
+            word(path)
         ));
     }
     let fields = fields! {

@@ -15,7 +15,7 @@ use crate::files::{self, NewFile};
 use crate::interrupt::{self, Interrupt};
 use crate::keep::{self, Unsent};
 use crate::network;
-use crate::output::{Output, Style, shown_lines};
+use crate::output::{Output, Style, shown_lines, word};
 use crate::post::FileSource;
 use crate::progress::Progress;
 use crate::prompt;
@@ -276,7 +276,7 @@ fn report(
         text.push_str(&format!(
             "\nLater:\n  {} check --receipt {}\n",
             global.program(),
-            path.display()
+            word(path)
         ));
     }
     let path = |path: &Path| path.display().to_string();

@@ -1,6 +1,8 @@
 //! Attachments: unreadable, vanishing, changing, and telling more than they should.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use crate::support::{Answer, LyingServer};
@@ -58,6 +60,36 @@ fn an_unreadable_attachment_is_said_plainly_and_nothing_is_sent() {
         submit(&place, &server, &["--attach", name]).refused(2, &pieces);
     }
     assert!(server.state().bodies.is_empty());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_attachment_is_never_renamed_because_its_name_is_not_utf_8() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let name: &OsStr = OsStrExt::from_bytes(b"caf\xe9.txt");
+    fs::write(place.folder.path().join(name), "x").unwrap();
+    symlink(name, place.path("cafe.txt")).unwrap();
+    let address = server.address.to_string();
+    let args = [
+        "submit",
+        &address,
+        "--title",
+        "T",
+        "--description",
+        "D",
+        "--yes",
+        "--attach",
+    ];
+    let output = place.command(&args).arg(name).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("has a name that is not UTF-8"), "{said}");
+    assert!(said.contains("attach a link or a copy with another name"));
+    assert_eq!(server.requests(), ["GET /v1/box"]);
+    // As it was told to go on.
+    submit(&place, &server, &["--attach", "cafe.txt"]).succeeded(&["Sent."]);
+    assert_eq!(open(&server, 0).0.report.attachments[0].name, "cafe.txt");
 }
 
 #[test]
