@@ -1,6 +1,6 @@
 //! A box with one member, the server in front of it, and drops that it accepts.
 
-use std::io::{Cursor, Read, Write as _};
+use std::io::{BufRead as _, Cursor, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -118,13 +118,14 @@ impl Site {
             let attachment = attachment.take().ok_or(std::io::ErrorKind::NotFound)?;
             Ok(Box::new(attachment) as Box<dyn Read + Send>)
         });
-        // As the reporter's program reads it.
-        let mut piece = vec![0; 1 << 20];
         loop {
-            match sealed.read(&mut piece)? {
-                0 => return Ok(()),
-                n => out.write_all(&piece[..n])?,
+            let piece = sealed.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(());
             }
+            out.write_all(piece)?;
+            let n = piece.len();
+            sealed.consume(n);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Sealing: a report and its attachments become the bytes of a drop. docs/protocol.md, "Drop".
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -12,8 +13,8 @@ use crate::key::{SecretKey, VoiceRole};
 use crate::report::{Report, ReportError};
 use crate::roster::Roster;
 
-/// Chunks sealed together: 1 MiB, twice (one being sealed, one being read).
-const BATCH: usize = 16;
+/// Chunks that go through the stages together: 2 MiB, three times.
+const BATCH: usize = 32;
 
 /// A report about to be sealed. [`Sealer::seal`] may be called again: the same inputs give the same bytes, so that a broken upload
 /// goes on without a copy on disk.
@@ -121,9 +122,11 @@ impl<'a> Sealer<'a> {
         Sealed {
             sealer: self,
             plain: Plaintext::new(self, open),
+            signer: Signer::new(self),
             next_chunk: 0,
             left: self.padded,
-            ahead: Batch::default(),
+            read: Batch::default(),
+            hashed: Batch::default(),
             ready,
             taken: 0,
             failed: false,
@@ -132,14 +135,19 @@ impl<'a> Sealer<'a> {
 }
 
 /// A drop being sealed; reading it gives its bytes.
+///
+/// Three batches are under way side by side: one is read, the one before it hashed, the one before that encrypted.
 pub struct Sealed<'a, F> {
     sealer: &'a Sealer<'a>,
     plain: Plaintext<'a, F>,
+    signer: Signer<'a>,
     next_chunk: u64,
-    /// Plaintext not yet read into `ahead`.
+    /// Plaintext not yet read into a batch.
     left: u64,
-    /// Plaintext read and not yet sealed.
-    ahead: Batch,
+    /// Read, and not yet hashed.
+    read: Batch,
+    /// Hashed, and not yet encrypted.
+    hashed: Batch,
     /// Bytes of the drop not yet taken: `ready[taken..]`.
     ready: Vec<u8>,
     taken: usize,
@@ -147,10 +155,11 @@ pub struct Sealed<'a, F> {
     failed: bool,
 }
 
-/// Chunks in slots of [`SEALED_CHUNK`] bytes, with room for the tags.
+/// Chunks in slots of [`SEALED_CHUNK`] bytes, with room for the tags, and what the signature needs to know of them.
 #[derive(Default)]
 struct Batch {
     slots: Vec<u8>,
+    pieces: Vec<(Piece, Range<usize>)>,
 }
 
 impl<F> Sealed<'_, F>
@@ -158,27 +167,33 @@ where
     F: FnMut(usize) -> io::Result<Box<dyn Read + Send>> + Send,
 {
     fn is_done(&self) -> bool {
-        self.left == 0 && self.ahead.slots.is_empty() && self.taken == self.ready.len()
+        self.left == 0
+            && self.read.slots.is_empty()
+            && self.hashed.slots.is_empty()
+            && self.taken == self.ready.len()
     }
 
-    /// Seals the batch that was read ahead while the next is being read.
+    /// Moves every batch on by one stage.
     fn refill(&mut self) -> io::Result<()> {
-        if self.next_chunk == 0 && self.ahead.slots.is_empty() {
-            self.ahead.read(&mut self.plain, &mut self.left)?;
-        }
-        let mut batch = std::mem::take(&mut self.ahead);
         let mut next = Batch {
             slots: std::mem::take(&mut self.ready),
+            pieces: std::mem::take(&mut self.hashed.pieces),
         };
-        let (first, last) = (self.next_chunk, self.left == 0);
-        let ((), read) = rayon::join(
-            || self.sealer.payload_key.seal(&mut batch.slots, first, last),
-            || next.read(&mut self.plain, &mut self.left),
+        let (key, first) = (&self.sealer.payload_key, self.next_chunk);
+        let last = self.left == 0 && self.read.slots.is_empty();
+        let ((), ((), read)) = rayon::join(
+            || self.signer.hash(&mut self.read),
+            || {
+                rayon::join(
+                    || key.seal(&mut self.hashed.slots, first, last),
+                    || next.read(&mut self.plain, &mut self.left),
+                )
+            },
         );
         read?;
-        self.next_chunk += batch.slots.len().div_ceil(SEALED_CHUNK) as u64;
-        self.ahead = next;
-        self.ready = batch.slots;
+        self.next_chunk += self.hashed.slots.len().div_ceil(SEALED_CHUNK) as u64;
+        let hashed = std::mem::replace(&mut self.read, next);
+        self.ready = std::mem::replace(&mut self.hashed, hashed).slots;
         self.taken = 0;
         Ok(())
     }
@@ -186,16 +201,44 @@ where
 
 impl Batch {
     /// Takes up to [`BATCH`] chunks of the `left` bytes of plaintext.
-    fn read(&mut self, plain: &mut impl Read, left: &mut u64) -> io::Result<()> {
+    fn read<F>(&mut self, plain: &mut Plaintext<'_, F>, left: &mut u64) -> io::Result<()>
+    where
+        F: FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
+    {
         let len = (*left).min(BATCH as u64 * CHUNK);
         let slots = len + len.div_ceil(CHUNK) * TAG;
         self.slots.resize(slots as usize, 0);
-        for slot in self.slots.chunks_mut(SEALED_CHUNK) {
-            let room = slot.len() - TAG as usize;
-            plain.read_exact(&mut slot[..room])?;
+        for (index, slot) in self.slots.chunks_mut(SEALED_CHUNK).enumerate() {
+            let (mut at, room) = (0, slot.len() - TAG as usize);
+            while at < room {
+                let (piece, n) = plain.read(&mut slot[at..room])?;
+                let begin = index * SEALED_CHUNK + at;
+                self.pieces.push((piece, begin..begin + n));
+                at += n;
+            }
         }
         *left -= len;
         Ok(())
+    }
+}
+
+impl<F> BufRead for Sealed<'_, F>
+where
+    F: FnMut(usize) -> io::Result<Box<dyn Read + Send>> + Send,
+{
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.taken == self.ready.len() && !self.is_done() {
+            if std::mem::replace(&mut self.failed, true) {
+                return Err(io::Error::other("sealing failed before"));
+            }
+            self.refill()?;
+            self.failed = false;
+        }
+        Ok(&self.ready[self.taken..])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.taken = self.ready.len().min(self.taken + n);
     }
 }
 
@@ -204,25 +247,13 @@ where
     F: FnMut(usize) -> io::Result<Box<dyn Read + Send>> + Send,
 {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.ready.len() {
-            if self.is_done() {
-                return Ok(0);
-            }
-            if std::mem::replace(&mut self.failed, true) {
-                return Err(io::Error::other("sealing failed before"));
-            }
-            self.refill()?;
-            self.failed = false;
-        }
-        let ready = &self.ready[self.taken..];
-        let n = ready.len().min(out.len());
-        out[..n].copy_from_slice(&ready[..n]);
-        self.taken += n;
+        let n = self.fill_buf()?.read(out)?;
+        self.consume(n);
         Ok(n)
     }
 }
 
-/// The padded archive as a reader: members, signature, end marker and zeros without end.
+/// The padded archive: members, end marker and zeros without end. Where the signature goes it has room for it.
 struct Plaintext<'a, F> {
     sealer: &'a Sealer<'a>,
     open: F,
@@ -231,8 +262,19 @@ struct Plaintext<'a, F> {
     block: Vec<u8>,
     at: usize,
     content: Option<Content>,
-    /// SHA-256 of each member so far: what report.sig signs.
-    signed: Vec<u8>,
+}
+
+/// What some bytes of the plaintext are to the [`Signer`].
+#[derive(Clone, Copy)]
+enum Piece {
+    /// Nothing to it.
+    Frame,
+    /// Content of an attachment.
+    Content,
+    /// The attachment ended; there are no bytes.
+    End,
+    /// Here the signature goes.
+    Signature,
 }
 
 /// The attachment being read.
@@ -240,7 +282,6 @@ struct Content {
     reader: Box<dyn Read + Send>,
     left: u64,
     len: u64,
-    hash: Sha256,
 }
 
 impl<'a, F> Plaintext<'a, F>
@@ -248,9 +289,10 @@ where
     F: FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
 {
     fn new(sealer: &'a Sealer<'a>, open: F) -> Self {
-        let mut signed = archive::SIGNED_PREFIX.to_vec();
-        signed.extend_from_slice(&Sha256::digest(&*sealer.report));
-        let block = whole_member(archive::REPORT, &sealer.report);
+        let report = &sealer.report;
+        let mut block = member_header(archive::REPORT, report.len() as u64);
+        block.extend_from_slice(report);
+        block.resize(block.len() + padding(report.len() as u64), 0);
         Self {
             sealer,
             open,
@@ -258,69 +300,58 @@ where
             block,
             at: 0,
             content: None,
-            signed,
         }
     }
 
-    /// Moves on when the block is used up: to the next attachment, or to the signature and the end.
-    fn advance(&mut self) -> io::Result<()> {
-        let index = self.next;
-        self.next += 1;
-        self.at = 0;
-        match self.sealer.attachments.get(index) {
-            Some((name, len)) => {
-                let header = archive::member_header(name, *len)
-                    .expect("the sizes were checked against 8 GiB");
-                self.block = header.to_vec();
-                let reader = (self.open)(index)?;
-                self.content = Some(Content {
-                    reader,
-                    left: *len,
-                    len: *len,
-                    hash: Sha256::new(),
-                });
-            }
-            None if index == self.sealer.attachments.len() => {
-                self.block =
-                    whole_member(archive::SIGNATURE, &self.sealer.voice.sign(&self.signed));
-            }
-            None => self.block.clear(),
-        }
-        Ok(())
-    }
-}
-
-impl<F> Read for Plaintext<'_, F>
-where
-    F: FnMut(usize) -> io::Result<Box<dyn Read + Send>>,
-{
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+    /// The next bytes, put at the beginning of `out`, and what they are.
+    fn read(&mut self, out: &mut [u8]) -> io::Result<(Piece, usize)> {
         loop {
             if self.at < self.block.len() {
-                let n = (self.block.len() - self.at).min(out.len());
-                out[..n].copy_from_slice(&self.block[self.at..self.at + n]);
+                let n = (&self.block[self.at..]).read(out)?;
                 self.at += n;
-                return Ok(n);
+                return Ok((Piece::Frame, n));
             }
             if let Some(content) = &mut self.content {
                 if content.left > 0 {
-                    return content.read(out);
+                    return Ok((Piece::Content, content.read(out)?));
                 }
                 content.expect_end()?;
-                self.signed
-                    .extend_from_slice(&std::mem::take(&mut content.hash).finalize());
-                let padding = content.len.next_multiple_of(archive::BLOCK as u64) - content.len;
-                self.block = vec![0; padding as usize];
-                self.at = 0;
+                let padding = padding(content.len);
                 self.content = None;
-            } else if self.next <= self.sealer.attachments.len() {
-                self.advance()?;
-            } else {
+                self.put(vec![0; padding]);
+                return Ok((Piece::End, 0));
+            }
+            let index = self.next;
+            self.next += 1;
+            match index.checked_sub(self.sealer.attachments.len()) {
+                None => {
+                    let (name, len) = &self.sealer.attachments[index];
+                    self.put(member_header(name, *len));
+                    let reader = (self.open)(index)?;
+                    self.content = Some(Content {
+                        reader,
+                        left: *len,
+                        len: *len,
+                    });
+                }
+                Some(0) => self.put(member_header(archive::SIGNATURE, archive::SIGNATURE_LEN)),
+                Some(1) => {
+                    self.put(vec![0; padding(archive::SIGNATURE_LEN)]);
+                    // Chunks and blocks of the archive begin together, so there is room for it in one piece.
+                    return Ok((Piece::Signature, archive::SIGNATURE_LEN as usize));
+                }
                 // The end marker and the padding are zeros alike; the caller knows how many it wants.
-                out.fill(0);
-                return Ok(out.len());
+                Some(_) => {
+                    out.fill(0);
+                    return Ok((Piece::Frame, out.len()));
+                }
             }
         }
+    }
+
+    fn put(&mut self, block: Vec<u8>) {
+        self.block = block;
+        self.at = 0;
     }
 }
 
@@ -335,7 +366,6 @@ impl Content {
                 "an attachment became shorter while it was being sealed",
             ));
         }
-        self.hash.update(&out[..n]);
         self.left -= n as u64;
         Ok(n)
     }
@@ -350,16 +380,50 @@ impl Content {
     }
 }
 
+/// Hashes each member, and signs when all are hashed. docs/protocol.md, "report.sig".
+struct Signer<'a> {
+    voice: &'a SecretKey<VoiceRole>,
+    /// SHA-256 of the attachment so far.
+    hash: Sha256,
+    /// What report.sig signs, so far.
+    signed: Vec<u8>,
+}
+
+impl<'a> Signer<'a> {
+    fn new(sealer: &Sealer<'a>) -> Self {
+        let mut signed = archive::SIGNED_PREFIX.to_vec();
+        signed.extend_from_slice(&Sha256::digest(&*sealer.report));
+        Self {
+            voice: sealer.voice,
+            hash: Sha256::new(),
+            signed,
+        }
+    }
+
+    fn hash(&mut self, batch: &mut Batch) {
+        for (piece, range) in batch.pieces.drain(..) {
+            let bytes = &mut batch.slots[range];
+            match piece {
+                Piece::Frame => {}
+                Piece::Content => self.hash.update(bytes),
+                Piece::End => self.signed.extend(self.hash.finalize_reset()),
+                Piece::Signature => bytes.copy_from_slice(&self.voice.sign(&self.signed)),
+            }
+        }
+    }
+}
+
 fn changed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// A small member with its header and padding.
-fn whole_member(name: &str, content: &[u8]) -> Vec<u8> {
-    let header = archive::member_header(name, content.len() as u64)
-        .expect("our own names and sizes are small");
-    let mut member = header.to_vec();
-    member.extend_from_slice(content);
-    member.resize(member.len().next_multiple_of(archive::BLOCK), 0);
-    member
+fn member_header(name: &str, len: u64) -> Vec<u8> {
+    archive::member_header(name, len)
+        .expect("our own names are short, and the sizes were checked against 8 GiB")
+        .to_vec()
+}
+
+/// Zeros that follow a member of `len` bytes.
+fn padding(len: u64) -> usize {
+    (len.next_multiple_of(archive::BLOCK as u64) - len) as usize
 }
