@@ -29,6 +29,10 @@ pub trait Disk: Send + Sync {
     fn free(&self, path: &Path) -> io::Result<u64>;
 }
 
+/// A write goes on to about this many bytes. For one of many MiB the kernel takes its page cache in blocks of as much, which a virtual machine
+/// may have to get from its host: a drop of 256 KiB then cost four times as much (docs/design.md, "The store, measured").
+const WRITE: usize = 131_072;
+
 /// The machine's disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -38,7 +42,13 @@ impl Disk for RealDisk {
         // Skips empty slices, so that a write of nothing is not taken for a full disk.
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
-            let some = &slices[..slices.len().min(1024)];
+            let mut bytes = 0;
+            let some = slices.iter().take_while(|slice| {
+                let more = bytes < WRITE;
+                bytes += slice.len();
+                more
+            });
+            let some = &slices[..some.take(1024).count()];
             match rustix::io::pwritev(file, some, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
