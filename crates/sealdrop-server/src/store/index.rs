@@ -4,6 +4,7 @@
 //! packs do not hold for good (rosters, releases, checkpoints, which windows are gone) is committed with a sync
 //! ([`Index::durably`]), and so is all of a window before its packs are removed.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -149,12 +150,30 @@ impl Index {
             .collect()
     }
 
-    /// The latest drop with this digest, whether or not its body is still there.
-    pub(super) fn find_drop(&self, digest: &[u8; 32]) -> Result<Option<DropRow>> {
-        self.db
-            .prepare_cached("SELECT kind, digest, size, window, at FROM leaf WHERE kind = 0 AND digest = ?1 ORDER BY number DESC LIMIT 1")?
-            .query_row([digest], |row| Ok(DropRow { leaf: leaf(row)?, at: optional(row, 4)? }))
-            .optional()
+    /// The latest drop with each of these digests, whether or not its body is still there.
+    pub(super) fn find_drops<'a>(
+        &self,
+        digests: impl IntoIterator<Item = &'a [u8; 32]>,
+    ) -> Result<HashMap<[u8; 32], Leaf>> {
+        // One look at the database for all.
+        let look = self.db.unchecked_transaction()?;
+        // SQLite would prepare a statement with ORDER BY anew for each digest. Later leaves come later.
+        let mut select = look.prepare_cached(
+            "SELECT kind, digest, size, window, number FROM leaf WHERE kind = 0 AND digest = ?1",
+        )?;
+        let mut found = HashMap::new();
+        for digest in digests {
+            let mut rows = select.query([digest])?;
+            let mut latest = 0;
+            while let Some(row) = rows.next()? {
+                let number = number(row, 4)?;
+                if number >= latest {
+                    latest = number;
+                    found.insert(*digest, leaf(row)?);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The drop of a window with this digest.

@@ -188,12 +188,15 @@ impl Writer {
     // Drops.
 
     fn take_drops(&mut self, batch: Vec<NewDrop>) {
-        if let Err(error) = self.ready() {
-            for drop in batch {
-                let _ = drop.answer.send(Err(error));
+        let held = match self.ready().and_then(|()| self.held_drops(&batch)) {
+            Ok(held) => held,
+            Err(error) => {
+                for drop in batch {
+                    let _ = drop.answer.send(Err(error));
+                }
+                return;
             }
-            return;
-        }
+        };
         let window = self.open.as_ref().expect("`ready` opened it").number;
         // New ones, by digest; and the same bytes again, whose leaf is there or is about to be.
         let (mut fresh, mut repeats) = (Vec::with_capacity(batch.len()), Vec::new());
@@ -210,12 +213,12 @@ impl Writer {
             } else {
                 0
             };
-            match self.held_drop(&drop.digest) {
-                Ok(Some(leaf)) => self.answer_repeat(drop, Ok(leaf)),
-                Ok(None) if takes > room => {
+            match held.get(&drop.digest) {
+                Some(leaf) => self.answer_repeat(drop, Ok(*leaf)),
+                None if takes > room => {
                     let _ = drop.answer.send(Err(Error::Full));
                 }
-                Ok(None) => {
+                None => {
                     room -= takes;
                     let leaf = Leaf {
                         kind: LeafKind::Drop,
@@ -225,9 +228,6 @@ impl Writer {
                     };
                     leaves.insert(drop.digest, leaf);
                     fresh.push(drop);
-                }
-                Err(error) => {
-                    let _ = drop.answer.send(Err(error));
                 }
             }
         }
@@ -303,12 +303,12 @@ impl Writer {
         result.map_err(Error::from)
     }
 
-    /// The leaf of a drop whose body is still here.
-    fn held_drop(&self, digest: &[u8; 32]) -> Result<Option<Leaf>, Error> {
-        let row = self.index.find_drop(digest).map_err(Failure::from)?;
-        Ok(row
-            .map(|row| row.leaf)
-            .filter(|leaf| self.shared.holds(leaf.window.0)))
+    /// Those of the drops whose bodies are here already, and their leaves.
+    fn held_drops(&self, batch: &[NewDrop]) -> Result<HashMap<[u8; 32], Leaf>, Error> {
+        let digests = batch.iter().map(|drop| &drop.digest);
+        let mut held = self.index.find_drops(digests).map_err(Failure::from)?;
+        held.retain(|_, leaf| self.shared.holds(leaf.window.0));
+        Ok(held)
     }
 
     /// How many bytes the store may still take.
