@@ -102,10 +102,10 @@ fn keep_to_ourselves() {
     );
 }
 
-/// Lets glibc keep up to 2 MiB of freed memory in each arena for the next drop, instead of giving it back and faulting it in again for each: it takes the
-/// size of a large block that was freed as a measure of what the program does.
+/// Lets glibc keep up to 8 MiB of freed memory in each arena for the next drops, instead of giving it back and faulting it in again for each: it takes
+/// the size of a large block that was freed as a measure of what the program does.
 fn keep_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
 }
 
 /// Quiet unless something is wrong; see docs/operations.md for all that can be recorded. A panic's message could hold anything, so only its place is.
