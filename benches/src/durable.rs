@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use crate::load::{Seen, drive};
 use crate::process::{Awake, Server, median, myself, scratch};
+use crate::reference::WAYS;
 use crate::site::Site;
 
 /// Attachments that fill a drop of 64 KiB and of 256 KiB of plaintext.
@@ -15,11 +16,7 @@ const SIZES: [(&str, usize); 2] = [("66 KiB", 1_000), ("256 KiB", 250_000)];
 const CLIENTS: [usize; 4] = [1, 8, 32, 128];
 
 pub(crate) fn run(quick: bool) -> Result<()> {
-    let (rounds, time) = if quick {
-        (2, Duration::from_secs(1))
-    } else {
-        (5, Duration::from_secs(3))
-    };
+    let (rounds, time) = length(quick);
     println!(
         "Durable drops, a fresh connection for each; medians of {rounds} rounds of {time:?}, in turns"
     );
@@ -37,7 +34,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
                 ours.push(sealdrop(attachment, clients, time)?);
-                theirs.push(reference(attachment, clients, time)?);
+                theirs.push(reference("append", attachment, clients, time)?);
             }
             // Of neighbours, since the disk of one moment is not that of another.
             let ratio = |of: fn(&Seen) -> f64| {
@@ -55,6 +52,42 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     }
     println!("aim: a rate of at least 0.80 at 8 and 32 clients, a p99 of at most 2.00");
     Ok(())
+}
+
+/// The candidates for the store, each in the reference server, without anything else.
+pub(crate) fn ways(quick: bool) -> Result<()> {
+    let (rounds, time) = length(quick);
+    println!(
+        "Ways to store, each in the reference server; medians of {rounds} rounds of {time:?}, in turns"
+    );
+    println!("way      drop     clients     per s       p50       p99      cpu");
+    let _awake = Awake::new();
+    for (name, attachment) in SIZES {
+        for clients in [8, 32] {
+            let mut seen = WAYS.map(|_| Vec::new());
+            for _ in 0..rounds {
+                for (way, seen) in WAYS.iter().zip(&mut seen) {
+                    seen.push(reference(way, attachment, clients, time)?);
+                }
+            }
+            for (way, seen) in WAYS.iter().zip(&seen) {
+                println!(
+                    "{way:<8} {name:<8} {clients:>7}  {}",
+                    columns(&middle(seen))
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rounds, and the time of each.
+fn length(quick: bool) -> (usize, Duration) {
+    if quick {
+        (2, Duration::from_secs(1))
+    } else {
+        (5, Duration::from_secs(3))
+    }
 }
 
 /// What one append of the smallest drop and one sync take, when nobody waits for anything else.
@@ -82,12 +115,12 @@ fn sealdrop(attachment: usize, clients: usize, time: Duration) -> Result<Seen> {
     drive(&server, &supply, clients, time)
 }
 
-fn reference(attachment: usize, clients: usize, time: Duration) -> Result<Seen> {
+fn reference(way: &str, attachment: usize, clients: usize, time: Duration) -> Result<Seen> {
     let dir = scratch()?;
     let mut site = Site::new();
     let roster = site.unserved_roster()?;
     let supply = site.supply(&roster, attachment)?;
-    let server = Server::start(myself(&["reference"])?.arg(dir.path()))?;
+    let server = Server::start(myself(&["reference", way])?.arg(dir.path()))?;
     drive(&server, &supply, clients, time)
 }
 

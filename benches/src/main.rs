@@ -19,6 +19,7 @@ const USAGE: &str = "\
 Usage: cargo xtask bench [--quick] [PART…]
 
   durable    drops per second, beside a server that only appends and syncs
+  ways       the same server with other ways to store: a file for each drop, SQLite
   seal       sealing and opening 1 GiB, beside age and rage where installed
   memory     the server's peak with 32 uploads of 256 MiB at the same time
   start      from nothing to the ready message
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
-        ["reference", dir] => reference::serve(dir),
+        ["reference", way, dir] => reference::serve(way, dir),
         ["seal-null", file] => seal::seal_to_nowhere(file),
         ["open-null", file] => seal::open_to_nowhere(file),
         ["spin"] => process::spin(),
@@ -56,13 +57,14 @@ fn run(arguments: &[&str]) -> Result<()> {
         .filter(|argument| *argument != "--quick")
         .collect();
     if parts.is_empty() {
-        parts = vec!["size", "start", "seal", "memory", "durable"];
+        parts = vec!["size", "start", "seal", "memory", "ways", "durable"];
     }
     machine();
     for part in parts {
         println!();
         match part {
             "durable" => durable::run(quick)?,
+            "ways" => durable::ways(quick)?,
             "seal" => seal::run(quick)?,
             "memory" => memory::run(quick)?,
             "start" => start::run(quick)?,

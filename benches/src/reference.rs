@@ -1,16 +1,17 @@
 //! The reference: the least that a server with durable answers does. It checks nothing, hashes nothing, keeps no index; it
-//! appends what comes to one file, syncs once for all that waits, and answers.
+//! appends what comes to one file, syncs once for all that waits, and answers. The same server with other ways to store says what those cost.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use bytes::Bytes;
+use rusqlite::Connection;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,10 +20,40 @@ const BATCH: usize = 512;
 
 type Waiting = (Bytes, oneshot::Sender<bool>);
 
-pub(crate) fn serve(dir: &str) -> Result<()> {
-    let file = File::create_new(Path::new(dir).join("drops"))?;
+/// Ways to make a batch of drops durable.
+pub(crate) const WAYS: [&str; 3] = ["append", "files", "sqlite"];
+
+trait Keep: Send {
+    fn keep(&mut self, drops: &[Waiting]) -> Result<()>;
+}
+
+/// One file for all, one sync for a batch.
+struct Append(File);
+
+/// A file for each drop, as a mail server has it; one sync of the folder for a batch.
+struct Files(PathBuf, u64);
+
+/// A row for each drop, one transaction for a batch, synced at its commit.
+struct Sqlite(Connection);
+
+pub(crate) fn serve(way: &str, dir: &str) -> Result<()> {
+    let dir = Path::new(dir);
+    let keep: Box<dyn Keep> = match way {
+        "append" => Box::new(Append(File::create_new(dir.join("drops"))?)),
+        "files" => Box::new(Files(dir.into(), 0)),
+        "sqlite" => {
+            let db = Connection::open(dir.join("drops.sqlite"))?;
+            db.pragma_update(None, "journal_mode", "wal")?;
+            db.pragma_update(None, "synchronous", "full")?;
+            db.execute_batch(
+                "CREATE TABLE drops (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+            )?;
+            Box::new(Sqlite(db))
+        }
+        other => bail!("no way to store is called {other}"),
+    };
     let (sender, waiting) = mpsc::channel(1024);
-    std::thread::spawn(move || write(file, waiting));
+    std::thread::spawn(move || write(keep, waiting));
     let router = Router::new()
         .route("/v1/drops", post(accept))
         .layer(DefaultBodyLimit::disable())
@@ -51,7 +82,7 @@ async fn accept(
 }
 
 /// Group commit.
-fn write(mut file: File, mut waiting: mpsc::Receiver<Waiting>) {
+fn write(mut keep: Box<dyn Keep>, mut waiting: mpsc::Receiver<Waiting>) {
     while let Some(first) = waiting.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH {
@@ -60,10 +91,43 @@ fn write(mut file: File, mut waiting: mpsc::Receiver<Waiting>) {
                 Err(_) => break,
             }
         }
-        let written = batch.iter().try_for_each(|(body, _)| file.write_all(body));
-        let stored = written.and_then(|()| file.sync_data()).is_ok();
+        let stored = keep.keep(&batch).is_ok();
         for (_, answer) in batch {
             answer.send(stored).ok();
         }
+    }
+}
+
+impl Keep for Append {
+    fn keep(&mut self, drops: &[Waiting]) -> Result<()> {
+        for (body, _) in drops {
+            self.0.write_all(body)?;
+        }
+        Ok(self.0.sync_data()?)
+    }
+}
+
+impl Keep for Files {
+    fn keep(&mut self, drops: &[Waiting]) -> Result<()> {
+        for (body, _) in drops {
+            self.1 += 1;
+            let mut file = File::create_new(self.0.join(self.1.to_string()))?;
+            file.write_all(body)?;
+            file.sync_data()?;
+        }
+        Ok(File::open(&self.0)?.sync_all()?)
+    }
+}
+
+impl Keep for Sqlite {
+    fn keep(&mut self, drops: &[Waiting]) -> Result<()> {
+        let transaction = self.0.transaction()?;
+        {
+            let mut insert = transaction.prepare_cached("INSERT INTO drops (body) VALUES (?1)")?;
+            for (body, _) in drops {
+                insert.execute([&body[..]])?;
+            }
+        }
+        Ok(transaction.commit()?)
     }
 }
