@@ -6,26 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use crate::support::{Answer, LyingServer};
-use crate::{Place, Run, open};
-
-fn submit(place: &Place, server: &LyingServer, args: &[&str]) -> Run {
-    let address = server.address.to_string();
-    place.run(
-        &[
-            &[
-                "submit",
-                &address,
-                "--title",
-                "T",
-                "--description",
-                "D",
-                "--yes",
-            ],
-            args,
-        ]
-        .concat(),
-    )
-}
+use crate::{Place, REPORT, open};
 
 #[test]
 fn an_unreadable_attachment_is_said_plainly_and_nothing_is_sent() {
@@ -57,7 +38,9 @@ fn an_unreadable_attachment_is_said_plainly_and_nothing_is_sent() {
         ),
         ("/dev/zero", ["/dev/zero is not a file", "attach a file"]),
     ] {
-        submit(&place, &server, &["--attach", name]).refused(2, &pieces);
+        place
+            .try_submit(&server, &["--attach", name])
+            .refused(2, &pieces);
     }
     assert!(server.state().bodies.is_empty());
 }
@@ -70,25 +53,17 @@ fn an_attachment_is_never_renamed_because_its_name_is_not_utf_8() {
     let name: &OsStr = OsStrExt::from_bytes(b"caf\xe9.txt");
     fs::write(place.folder.path().join(name), "x").unwrap();
     symlink(name, place.path("cafe.txt")).unwrap();
-    let address = server.address.to_string();
-    let args = [
-        "submit",
-        &address,
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-        "--attach",
-    ];
-    let output = place.command(&args).arg(name).output().unwrap();
+    let mut command = place.submit_command(&server, &REPORT);
+    let output = command.arg("--attach").arg(name).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("has a name that is not UTF-8"), "{said}");
     assert!(said.contains("attach a link or a copy with another name"));
     assert_eq!(server.requests(), ["GET /v1/box"]);
     // As it was told to go on.
-    submit(&place, &server, &["--attach", "cafe.txt"]).succeeded(&["Sent."]);
+    place
+        .try_submit(&server, &["--attach", "cafe.txt"])
+        .succeeded(&["Sent."]);
     assert_eq!(open(&server, 0).0.report.attachments[0].name, "cafe.txt");
 }
 
@@ -121,11 +96,7 @@ fn a_vanishing_or_changing_attachment_stops_the_report() {
             }
             None
         });
-        let run = submit(
-            &place,
-            &server,
-            &["--attach", "core.bin", "--receipt", "r.json"],
-        );
+        let run = place.try_submit(&server, &["--attach", "core.bin", "--receipt", "r.json"]);
         run.refused(
             1,
             &[
@@ -145,7 +116,7 @@ fn more_than_the_box_takes_is_refused_before_it_is_sent() {
     server.publish(|draft| draft.max_drop = 200_000);
     let place = Place::new();
     place.write("big.bin", vec![0; 300_000]);
-    let run = submit(&place, &server, &["--attach", "big.bin"]);
+    let run = place.try_submit(&server, &["--attach", "big.bin"]);
     run.refused(
         1,
         &[
@@ -162,12 +133,12 @@ fn only_the_name_of_a_file_is_sent_never_its_path() {
     let place = Place::new();
     fs::create_dir(place.path("secret-project")).unwrap();
     place.write("secret-project/poc.bin", "x");
-    submit(
-        &place,
-        &server,
-        &["--attach", "./secret-project/../secret-project/poc.bin"],
-    )
-    .succeeded(&["Sent."]);
+    place
+        .try_submit(
+            &server,
+            &["--attach", "./secret-project/../secret-project/poc.bin"],
+        )
+        .succeeded(&["Sent."]);
     let (opened, _) = open(&server, 0);
     assert_eq!(opened.report.attachments[0].name, "poc.bin");
     assert!(!format!("{:?}", opened.report).contains("secret-project"));
@@ -184,8 +155,7 @@ fn what_unmasks_is_pointed_out_before_sealing() {
             "%PDF-1.4\n<< /Author (Grace) /Producer (LaTeX) >>",
         )
         .write("notes-grace.txt", "x");
-    let run = submit(
-        &place,
+    let run = place.try_submit(
         &server,
         &["--attach", "shot.png", "paper.pdf", "notes-grace.txt"],
     );
@@ -214,11 +184,7 @@ fn strip_takes_out_of_images_what_unmasks_and_leaves_the_file_alone() {
     place
         .write("shot.png", png())
         .write("poc.bin", "Author\0Grace");
-    let run = submit(
-        &place,
-        &server,
-        &["--strip", "--attach", "shot.png", "poc.bin"],
-    );
+    let run = place.try_submit(&server, &["--strip", "--attach", "shot.png", "poc.bin"]);
     run.succeeded(&["Sent."]);
     assert!(run.err.contains("metadata removed"), "{}", run.err);
     let attachments = open(&server, 0).1;
@@ -235,10 +201,12 @@ fn a_cut_image_cannot_be_stripped_and_is_not_sent() {
     let server = LyingServer::start();
     let place = Place::new();
     place.write("shot.png", &png()[..40]);
-    submit(&place, &server, &["--strip", "--attach", "shot.png"]).refused(
-        2,
-        &["shot.png is not a whole image", "attach it without --strip"],
-    );
+    place
+        .try_submit(&server, &["--strip", "--attach", "shot.png"])
+        .refused(
+            2,
+            &["shot.png is not a whole image", "attach it without --strip"],
+        );
 }
 
 #[test]
@@ -247,7 +215,8 @@ fn a_refused_upload_is_said_plainly() {
     server.lie(|request, _| (request.path == "/v1/uploads").then(|| Answer::new(413)));
     let place = Place::new();
     place.write("core.bin", vec![1; 9_000_000]);
-    submit(&place, &server, &["--attach", "core.bin"])
+    place
+        .try_submit(&server, &["--attach", "core.bin"])
         .refused(1, &["the server takes nothing that large"]);
 }
 

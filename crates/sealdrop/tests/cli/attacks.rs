@@ -18,17 +18,7 @@ use crate::{Place, Run};
 #[track_caller]
 fn submit(server: &LyingServer) -> Run {
     let place = Place::new();
-    let run = place.run(&[
-        "submit",
-        &server.address.to_string(),
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-        "--receipt",
-        "r.json",
-    ]);
+    let run = place.try_submit(server, &["--receipt", "r.json"]);
     assert_eq!(place.files(), [""; 0]);
     assert!(
         !run.out.contains("phrase"),
@@ -139,12 +129,10 @@ fn server_shows_another_policy() {
 /// stay, and so does what it signed.
 #[track_caller]
 fn taken_without_promise(server: &LyingServer, answers: bool) -> Run {
-    let address = server.address.to_string();
     let run = |args: &[&str]| {
         let place = Place::new();
-        let fixed = ["submit", &address, "--title", "T", "--description", "D"];
-        let files = ["--yes", "--receipt", "r.json", "--save", "r.drop"];
-        let run = place.run(&[&fixed[..], &files, args].concat());
+        let files = ["--receipt", "r.json", "--save", "r.drop"];
+        let run = place.try_submit(server, &[&files, args].concat());
         (place, run)
     };
     let (_, json) = run(&["--json"]);
@@ -326,7 +314,7 @@ fn reporter_seals_so_that_only_some_members_can_open() {
     let place = sealed_past_ben(&server);
     let address = server.address.to_string();
     place
-        .run(&["post", &address, "forged.drop", "--receipt", "r.json"])
+        .post(&server, &["forged.drop", "--receipt", "r.json"])
         .succeeded(&["Sent."]);
     assert!(SavedReceipt::parse(&place.read("r.json")).is_ok());
     server.state().close_window();
@@ -377,7 +365,7 @@ fn terminal_escapes_of_a_server_are_never_shown_raw() {
     let server = LyingServer::start();
     server.publish(|draft| draft.policy = sha256("Policy \u{1b}[2J\u{202e}gone\n".as_bytes()));
     server.state().policy = "Policy \u{1b}[2J\u{202e}gone\n".into();
-    let run = Place::new().run(&["box", &server.address.to_string(), "--policy"]);
+    let run = Place::new().show_box(&server, &["--policy"]);
     run.succeeded(&["Policy \\x1b[2J\\u{202e}gone"]);
     assert!(!run.out.contains('\u{1b}'));
 }

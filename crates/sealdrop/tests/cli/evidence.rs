@@ -143,14 +143,10 @@ fn make_old(place: &Place, server: &LyingServer, windows: u64) {
 fn what_a_drop_says_cannot_be_proved_without_the_drop() {
     let server = LyingServer::start();
     let place = Place::new();
-    let address = server.address.to_string();
-    let submit = |args: &[&str]| {
-        let fixed = ["submit", &address, "--title", "T", "--description", "D"];
-        place.run(&[&fixed, args].concat())
-    };
     let needed = "that needs the sealed drop too, which was not kept (--save FILE keeps it)";
-    submit(&["--yes", "--receipt", "r.json"]).succeeded(&[needed]);
-    let run = submit(&["--yes", "--receipt", "s.json", "--save", "s.drop"]);
+    let run = place.try_submit(&server, &["--receipt", "r.json"]);
+    run.succeeded(&[needed]);
+    let run = place.try_submit(&server, &["--receipt", "s.json", "--save", "s.drop"]);
     assert!(!run.out.contains(needed), "{}", run.out);
     place
         .run(&["verify", "r.json", "--key", "r.json.key"])

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::Place;
 use crate::support::{Answer, LyingServer};
+use crate::{Place, REPORT};
 
 /// Runs commands with `--json`, and notes the fields of what they print under the command's name.
 struct Noting<'a> {
@@ -35,8 +35,7 @@ fn every_field_of_the_json_is_in_the_help() {
         place: &place,
         fields: BTreeMap::new(),
     };
-    let report = ["--title", "T", "--description", "D", "--yes"];
-    let with_report = |args: &[&'static str]| [args, &report].concat();
+    let with_report = |args: &[&'static str]| [args, &REPORT].concat();
     noting.run(0, &["box", &address, "-o", "box.json"]);
     noting.run(0, &["box", &address, "--since", "box.json"]);
     let seal = with_report(&["--box", "box.json", "-o", "r.drop", "--key", "r.key"]);

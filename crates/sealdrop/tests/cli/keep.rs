@@ -11,8 +11,6 @@ use crate::support::{Answer, LyingServer};
 use crate::terminal::Terminal;
 use crate::{Place, is_private, open};
 
-const REPORT: [&str; 5] = ["--title", "T", "--description", "D", "--yes"];
-
 /// A server that refuses every drop with a status.
 fn refusing(status: u16) -> LyingServer {
     let server = LyingServer::start();
@@ -52,10 +50,8 @@ fn a_report_that_cannot_be_sent_is_kept_and_its_phrase_with_it() {
     for (status, saved) in [(403, "r.drop"), (413, "my report.drop"), (500, "-r.drop")] {
         let server = refusing(status);
         let place = Place::new();
-        let address = server.address.to_string();
         let save = format!("--save={saved}");
-        let args = ["submit", &address, "--json", "--receipt", "r.json", &save];
-        let run = place.run(&[&args[..], &REPORT].concat());
+        let run = place.try_submit(&server, &["--json", "--receipt", "r.json", &save]);
         run.refused(1, &["the report was kept, sealed: send it later"]);
         let json = run.json();
         assert_eq!(
@@ -93,9 +89,7 @@ fn a_report_that_finds_the_box_full_is_kept_at_once() {
         (request.method == "POST").then(|| answer.header("retry-after", 300))
     });
     let place = Place::new();
-    let address = server.address.to_string();
-    let args = ["submit", &address, "--save", "r.drop"];
-    let run = place.run(&[&args[..], &REPORT].concat());
+    let run = place.try_submit(&server, &["--save", "r.drop"]);
     run.refused(1, &["the box is full: ", "the report was kept, sealed"]);
     assert_eq!(server.requests(), ["GET /v1/box", "POST /v1/drops"]);
 }
@@ -104,9 +98,7 @@ fn a_report_that_finds_the_box_full_is_kept_at_once() {
 fn a_report_for_an_older_roster_is_kept_and_said_to_be_of_little_use() {
     let server = refusing(422);
     let place = Place::new();
-    let address = server.address.to_string();
-    let args = ["submit", &address, "--save", "r.drop"];
-    let run = place.run(&[&args[..], &REPORT].concat());
+    let run = place.try_submit(&server, &["--save", "r.drop"]);
     run.refused(
         1,
         &[
@@ -122,13 +114,9 @@ fn a_report_for_an_older_roster_is_kept_and_said_to_be_of_little_use() {
 fn what_was_written_in_an_editor_is_kept_though_nobody_can_be_asked() {
     let server = refusing(500);
     let place = Place::new();
-    place
-        .write("editor.sh", "printf '# T\\n\\nText.\\n' > \"$1\"\n")
-        .write("report.drop", "another");
-    let address = server.address.to_string();
-    let mut command = place.command(&["submit", &address, "--edit", "--yes", "--json"]);
-    command.env("EDITOR", "sh editor.sh").env_remove("VISUAL");
-    let output = command.output().unwrap();
+    place.write("report.drop", "another");
+    let mut command = place.edited(&server, "printf '# T\\n\\nText.\\n' > \"$1\"");
+    let output = command.arg("--json").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["saved"], "report-2.drop");
@@ -140,8 +128,7 @@ fn what_was_written_in_an_editor_is_kept_though_nobody_can_be_asked() {
 
 /// Types a report until it is to be sent.
 fn type_report(place: &Place, server: &LyingServer, args: &[&str]) -> Terminal {
-    let address = server.address.to_string();
-    let mut terminal = Terminal::start(place.command(&[&["submit", &address], args].concat()));
+    let mut terminal = Terminal::start(place.submit_command(server, args));
     terminal
         .answer("Title:", "Typed\r")
         .answer("Description", "Much.\n.\n")
@@ -258,9 +245,8 @@ fn too_much_for_the_box_is_said_before_a_report_is_typed() {
     server.publish(|draft| draft.max_drop = 200_000);
     let place = Place::new();
     place.write("big.bin", vec![0; 300_000]);
-    let address = server.address.to_string();
-    let args = ["submit", &address, "--attach", "big.bin"];
-    let (code, shown) = Terminal::start(place.command(&args)).end();
+    let command = place.submit_command(&server, &["--attach", "big.bin"]);
+    let (code, shown) = Terminal::start(command).end();
     assert_eq!(code, Some(1));
     assert!(!shown.contains("Title:") && shown.contains("more than this box takes"));
 }

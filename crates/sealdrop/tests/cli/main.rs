@@ -36,6 +36,9 @@ struct Place {
     folder: TempDir,
 }
 
+/// A short report, that nobody is asked about.
+const REPORT: [&str; 5] = ["--title", "T", "--description", "D", "--yes"];
+
 /// What a run left.
 struct Run {
     code: Option<i32>,
@@ -105,21 +108,52 @@ impl Place {
         }
     }
 
+    /// Runs a command for the server's box.
+    fn run_for(&self, server: &LyingServer, command: &str, args: &[&str]) -> Run {
+        self.run(&[&[command, &server.address.to_string()], args].concat())
+    }
+
+    /// Submits a short report with `args` added.
+    fn try_submit(&self, server: &LyingServer, args: &[&str]) -> Run {
+        self.run_for(server, "submit", &[&REPORT, args].concat())
+    }
+
+    /// Seals a short report to what is in `box.json`.
+    fn seal(&self, server: &LyingServer, args: &[&str]) -> Run {
+        let sealed_to = ["--box", "box.json"];
+        self.run_for(server, "seal", &[&sealed_to, &REPORT[..], args].concat())
+    }
+
+    fn post(&self, server: &LyingServer, args: &[&str]) -> Run {
+        self.run_for(server, "post", args)
+    }
+
+    fn show_box(&self, server: &LyingServer, args: &[&str]) -> Run {
+        self.run_for(server, "box", args)
+    }
+
+    /// `submit` before it is started.
+    fn submit_command(&self, server: &LyingServer, args: &[&str]) -> Command {
+        self.command(&[&["submit", &server.address.to_string()], args].concat())
+    }
+
+    /// The same with a report that a script writes in place of an editor. Drafts go to this folder.
+    fn edited(&self, server: &LyingServer, script: &str) -> Command {
+        self.write("editor.sh", format!("#!/bin/sh\n{script}\n"));
+        let mut command = self.submit_command(server, &["--edit", "--yes"]);
+        command
+            .env("EDITOR", "sh editor.sh")
+            .env_remove("VISUAL")
+            .env("XDG_RUNTIME_DIR", self.folder.path());
+        command
+    }
+
     /// Submits a report with `args` added, which must succeed; gives the JSON.
     #[track_caller]
     fn submit(&self, server: &LyingServer, args: &[&str]) -> Value {
-        let address = server.address.to_string();
-        let fixed = [
-            "submit",
-            &address,
-            "--title",
-            "Overflow",
-            "--description",
-            "It overflows.",
-            "--yes",
-            "--json",
-        ];
-        let run = self.run(&[&fixed, args].concat());
+        let report = ["--title", "Overflow", "--description", "It overflows."];
+        let fixed = [&report[..], &["--yes", "--json"]].concat();
+        let run = self.run_for(server, "submit", &[&fixed, args].concat());
         assert_eq!(run.code, Some(0), "{}", run.err);
         run.json()
     }

@@ -12,27 +12,12 @@ use crate::{Place, is_private, open};
 /// A place with `box.json` and a sealed `r.drop`.
 fn sealed(server: &LyingServer, args: &[&str]) -> Place {
     let place = Place::new();
-    let address = server.address.to_string();
     place
-        .run(&["box", &address, "-o", "box.json"])
+        .show_box(server, &["-o", "box.json"])
         .succeeded(&["Saved: box.json"]);
     let asked = server.requests().len();
-    let fixed = [
-        "seal",
-        &address,
-        "--box",
-        "box.json",
-        "-o",
-        "r.drop",
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-        "--key",
-        "r.key",
-    ];
-    let run = place.run(&[&fixed, args].concat());
+    let files = ["-o", "r.drop", "--key", "r.key"];
+    let run = place.seal(server, &[&files, args].concat());
     run.succeeded(&["Sealed to 2 members", "Your phrase", "sealdrop post"]);
     assert_eq!(server.requests().len(), asked, "sealing needs no network");
     for name in ["r.drop", "r.drop.box", "r.key"] {
@@ -47,15 +32,10 @@ fn a_report_sealed_offline_arrives_and_is_proved() {
     let place = sealed(&server, &[]);
     let address = server.address.to_string();
     place
-        .run(&[
-            "post",
-            &address,
-            "r.drop",
-            "--box",
-            "box.json",
-            "--receipt",
-            "r.json",
-        ])
+        .post(
+            &server,
+            &["r.drop", "--box", "box.json", "--receipt", "r.json"],
+        )
         .succeeded(&["Sent.", "Receipt: r.json"]);
     assert_eq!(open(&server, 1).0.report.form["title"], "T");
     place
@@ -81,25 +61,9 @@ fn an_interrupted_post_says_how_to_go_on() {
     let place = Place::new();
     let address = server.address.to_string();
     place.write("core.bin", vec![9; 9_000_000]);
-    place
-        .run(&["box", &address, "-o", "box.json"])
-        .succeeded(&[]);
-    let args = [
-        "seal",
-        &address,
-        "--box",
-        "box.json",
-        "-o",
-        "r.drop",
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-        "--attach",
-        "core.bin",
-    ];
-    place.run(&args).succeeded(&["Sealed"]);
+    place.show_box(&server, &["-o", "box.json"]).succeeded(&[]);
+    let args = ["-o", "r.drop", "--attach", "core.bin"];
+    place.seal(&server, &args).succeeded(&["Sealed"]);
     server.lie(|request, state| {
         let upload = state.uploads.values_mut().next()?;
         if request.method != "PATCH" || !upload.bytes.is_empty() {
@@ -108,7 +72,7 @@ fn an_interrupted_post_says_how_to_go_on() {
         upload.bytes.extend_from_slice(&request.body[..4_000_000]);
         Some(Answer::new(500))
     });
-    let run = place.run(&["post", &address, "r.drop", "--json"]);
+    let run = place.post(&server, &["r.drop", "--json"]);
     let id = run.json()["resume"].as_str().unwrap().to_owned();
     assert!(id.starts_with(&format!("{}-", "01".repeat(16))), "{id}");
     run.refused(
@@ -119,7 +83,7 @@ fn an_interrupted_post_says_how_to_go_on() {
         ],
     );
     place
-        .run(&["post", &address, "r.drop", "--resume", &"02".repeat(16)])
+        .post(&server, &["r.drop", "--resume", &"02".repeat(16)])
         .refused(
             1,
             &[
@@ -128,7 +92,7 @@ fn an_interrupted_post_says_how_to_go_on() {
             ],
         );
     place
-        .run(&["post", &address, "r.drop", "--resume", &id])
+        .post(&server, &["r.drop", "--resume", &id])
         .succeeded(&["Sent."]);
     let state = server.state();
     let offsets: Vec<_> = state
@@ -143,28 +107,12 @@ fn an_interrupted_post_says_how_to_go_on() {
 fn a_drop_that_changed_since_its_upload_began_is_not_gone_on_with() {
     let server = LyingServer::start();
     let place = Place::new();
-    let address = server.address.to_string();
     place.write("core.bin", vec![9; 9_000_000]);
-    let post = |file: &str, args: &[&str]| {
-        place.run(&[&["post", &address, file, "--json"], args].concat())
-    };
-    place
-        .run(&["box", &address, "-o", "box.json"])
-        .succeeded(&[]);
-    let args = [
-        "seal",
-        &address,
-        "--box",
-        "box.json",
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-    ];
+    let post = |file: &str, args: &[&str]| place.post(&server, &[&[file, "--json"], args].concat());
+    place.show_box(&server, &["-o", "box.json"]).succeeded(&[]);
     for name in ["r.drop", "other.drop"] {
-        let args = [&args[..], &["--attach", "core.bin", "-o", name]].concat();
-        place.run(&args).succeeded(&["Sealed"]);
+        let args = ["--attach", "core.bin", "-o", name];
+        place.seal(&server, &args).succeeded(&["Sealed"]);
     }
     server.lie(|request, state| {
         let upload = state.uploads.values_mut().next()?;
@@ -196,8 +144,8 @@ fn a_drop_that_changed_since_its_upload_began_is_not_gone_on_with() {
     // By the id alone it is known from the length, or afterwards.
     let id = &resume[..32];
     place.write("small.bin", vec![9; 8_500_000]);
-    let args = [&args[..], &["--attach", "small.bin", "-o", "small.drop"]].concat();
-    place.run(&args).succeeded(&["Sealed"]);
+    let args = ["--attach", "small.bin", "-o", "small.drop"];
+    place.seal(&server, &args).succeeded(&["Sealed"]);
     post("small.drop", &["--resume", id]).refused(2, &[expected]);
     assert_eq!(sent(), before.0);
     post("r.drop", &["--resume", id]).refused(
@@ -210,23 +158,12 @@ fn a_drop_that_changed_since_its_upload_began_is_not_gone_on_with() {
 fn an_expired_roster_is_not_sealed_to() {
     let server = LyingServer::start();
     let place = Place::new();
-    let address = server.address.to_string();
-    place
-        .run(&["box", &address, "-o", "box.json"])
-        .succeeded(&[]);
+    place.show_box(&server, &["-o", "box.json"]).succeeded(&[]);
     server.publish(|draft| {
         draft.issued = Time(1_000_000);
         draft.expires = Time(2_000_000);
     });
-    let run = place.run(&[
-        "submit",
-        &address,
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-    ]);
+    let run = place.try_submit(&server, &[]);
     run.refused(
         1,
         &[
@@ -241,27 +178,10 @@ fn an_expired_roster_is_not_sealed_to() {
 fn a_box_file_of_another_box_is_refused() {
     let server = LyingServer::start();
     let place = sealed(&server, &[]);
-    let other = LyingServer::with_keys(Keys::new(40)).address;
-    let other = sealdrop_core::address::Address {
-        origin: server.address.origin.clone(),
-        ..other
-    }
-    .to_string();
-    let args = [
-        "seal",
-        &other,
-        "--box",
-        "box.json",
-        "-o",
-        "other.drop",
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-    ];
+    let mut other = LyingServer::with_keys(Keys::new(40));
+    other.address.origin = server.address.origin.clone();
     let fingerprint = server.address.box_key.fingerprint();
-    place.run(&args).refused(
+    place.seal(&other, &["-o", "other.drop"]).refused(
         1,
         &[
             "the roster that the file holds is not signed by the box key of this address",
@@ -276,15 +196,12 @@ fn a_drop_is_not_posted_to_another_box_that_its_shape_fits() {
     let server = LyingServer::start();
     let place = sealed(&server, &[]);
     let other = LyingServer::with_keys(Keys::new(40));
-    let (own, other_box) = (server.address.to_string(), other.address.to_string());
+    let own = server.address.to_string();
     let [sealed_for, named] = [&server, &other].map(|s| s.address.box_key.fingerprint());
-    place
-        .run(&["box", &other_box, "-o", "other.json"])
-        .succeeded(&[]);
+    place.show_box(&other, &["-o", "other.json"]).succeeded(&[]);
     let asked = other.requests().len();
     for given in [&[][..], &["--box", "other.json"]] {
-        let args = ["post", &other_box, "r.drop"];
-        place.run(&[&args, given].concat()).refused(
+        place.post(&other, &[&["r.drop"], given].concat()).refused(
             1,
             &[
                 &format!("r.drop was sealed for another box ({sealed_for}) than the one that this address names ({named})"),
@@ -299,7 +216,6 @@ fn a_drop_is_not_posted_to_another_box_that_its_shape_fits() {
 fn a_record_is_of_one_drop_only() {
     let server = LyingServer::start();
     let place = sealed(&server, &[]);
-    let address = server.address.to_string();
     let drop = place.read("r.drop");
     let mut other = drop.clone();
     other[100] ^= 1;
@@ -327,31 +243,16 @@ fn a_record_is_of_one_drop_only() {
         ),
     ] {
         place.write("r.drop", bytes).write("r.drop.box", record);
-        place
-            .run(&["post", &address, "r.drop"])
-            .refused(2, &[expected]);
+        place.post(&server, &["r.drop"]).refused(2, &[expected]);
     }
     assert!(server.state().bodies.is_empty());
-    let args = [
-        "seal",
-        &address,
-        "--box",
-        "box.json",
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-    ];
-    let seal = |name: &str| place.run(&[&args[..], &["-o", name]].concat());
+    let seal = |name: &str| place.seal(&server, &["-o", name]);
     // Of a drop that is gone, a record is in nobody's way; anything else is.
     std::fs::remove_file(place.path("r.drop")).unwrap();
     seal("r.drop").refused(2, &["r.drop.box cannot be made: it exists already"]);
     place.write("r.drop.box", record);
     seal("r.drop").succeeded(&["Sealed"]);
-    place
-        .run(&["post", &address, "r.drop"])
-        .succeeded(&["Sent."]);
+    place.post(&server, &["r.drop"]).succeeded(&["Sent."]);
 }
 
 #[test]
@@ -368,14 +269,13 @@ fn a_drop_sealed_to_an_older_roster_is_not_posted() {
     four.members.truncate(1);
     four.devices.truncate(1);
     server.lie_at("/v1/box/4", box_json(server.keys().sign(&four).note()));
-    let address = server.address.to_string();
     place.write("bare.drop", place.read("r.drop"));
     for args in [
-        &["post", &address, "r.drop"][..],
-        &["post", &address, "bare.drop"],
-        &["post", &address, "bare.drop", "--box", "box.json"],
+        &["r.drop"][..],
+        &["bare.drop"],
+        &["bare.drop", "--box", "box.json"],
     ] {
-        place.run(args).refused(
+        place.post(&server, args).refused(
             1,
             &[
                 ".drop was sealed to another roster than the current one or the one before",
@@ -393,7 +293,7 @@ fn a_changed_drop_is_not_posted() {
     let whole = place.read("r.drop");
     place.write("cut.drop", &whole[..whole.len() - 1]);
     place
-        .run(&["post", &server.address.to_string(), "cut.drop"])
+        .post(&server, &["cut.drop"])
         .refused(2, &["cut.drop is not a drop"]);
 }
 
@@ -401,12 +301,11 @@ fn a_changed_drop_is_not_posted() {
 fn members_added_and_removed_are_named_with_fingerprints() {
     let server = LyingServer::start();
     let place = Place::new();
-    let address = server.address.to_string();
     place
-        .run(&["box", &address, "-o", "box.json"])
+        .show_box(&server, &["-o", "box.json"])
         .succeeded(&["ada (lead)", "ben (lead)"]);
     place
-        .run(&["box", &address, "--since", "box.json"])
+        .show_box(&server, &["--since", "box.json"])
         .succeeded(&["The members are the same as in the file."]);
     let keys = server.keys();
     let stranger = Keys::new(77).members[0].identity.to_public();
@@ -422,7 +321,7 @@ fn members_added_and_removed_are_named_with_fingerprints() {
         draft.devices.truncate(1);
         draft.members[0].recipient = stranger;
     });
-    let run = place.run(&["box", &address, "--since", "box.json"]);
+    let run = place.show_box(&server, &["--since", "box.json"]);
     run.succeeded(&[
         &format!("removed: ben {ben}"),
         &format!("changed: ada {old} to {new}"),
@@ -433,24 +332,19 @@ fn members_added_and_removed_are_named_with_fingerprints() {
 fn server_replays_an_older_roster() {
     let server = LyingServer::start();
     let place = Place::new();
-    let address = server.address.to_string();
-    place
-        .run(&["box", &address, "-o", "box.json"])
-        .succeeded(&[]);
+    place.show_box(&server, &["-o", "box.json"]).succeeded(&[]);
     server.publish(|draft| draft.epoch = 2);
-    place
-        .run(&["box", &address, "--since", "box.json"])
-        .refused(
-            1,
-            &["roster 2, which is older than the one in the file (3)"],
-        );
+    place.show_box(&server, &["--since", "box.json"]).refused(
+        1,
+        &["roster 2, which is older than the one in the file (3)"],
+    );
     server.publish(|draft| {
         draft.epoch = 3;
         draft.members.truncate(1);
         draft.devices.truncate(1);
     });
     place
-        .run(&["box", &address, "--since", "box.json"])
+        .show_box(&server, &["--since", "box.json"])
         .refused(1, &["another roster 3 than the one in the file"]);
 }
 
@@ -458,11 +352,10 @@ fn server_replays_an_older_roster() {
 fn the_policy_is_shown_and_saved() {
     let server = LyingServer::start();
     let place = Place::new();
-    let address = server.address.to_string();
     place
-        .run(&["box", &address, "--policy"])
+        .show_box(&server, &["--policy"])
         .succeeded(&["We answer within three days."]);
-    let json = place.run(&["box", &address, "--json"]).json();
+    let json = place.show_box(&server, &["--json"]).json();
     assert_eq!(json["policy"], "We answer within three days.\n");
     assert_eq!(json["members"][1]["name"], "ben");
 }
@@ -495,7 +388,7 @@ fn the_roster_before_is_found_though_epochs_skip_numbers() {
         });
         server.lie_at("/v1/box/3", three);
         let address = server.address.to_string();
-        let args = ["post", &address, "r.drop", "--receipt", "r.json"];
+        let args = ["r.drop", "--receipt", "r.json"];
         let given: &[&str] = match way {
             "box" => &["--box", "box.json"],
             _ => &[],
@@ -503,7 +396,7 @@ fn the_roster_before_is_found_though_epochs_skip_numbers() {
         if way != "record" {
             std::fs::remove_file(place.path("r.drop.box")).unwrap();
         }
-        let run = place.run(&[&args, given].concat());
+        let run = place.post(&server, &[&args, given].concat());
         run.succeeded(&["Sent."]);
         let is_guess = run.err.contains("only its shape says");
         assert_eq!(is_guess, way == "shape", "{}", run.err);
@@ -520,14 +413,15 @@ fn the_roster_before_is_found_though_epochs_skip_numbers() {
 fn server_replays_an_older_roster_at_post() {
     let server = LyingServer::start();
     let place = sealed(&server, &[]);
-    let address = server.address.to_string();
     for (epoch, piece) in [(2, "roster 2, an older one"), (3, "roster 3, another")] {
         server.publish(|draft| {
             draft.epoch = epoch;
             draft.expires = Time(draft.expires.0 + 1);
         });
-        let args = ["post", &address, "r.drop", "--box", "box.json"];
-        place.run(&args).refused(1, &[piece, "nothing was sent"]);
+        let args = ["r.drop", "--box", "box.json"];
+        place
+            .post(&server, &args)
+            .refused(1, &[piece, "nothing was sent"]);
     }
     assert!(server.state().bodies.is_empty());
 }
@@ -544,9 +438,8 @@ fn a_posted_drop_keeps_the_evidence_of_a_false_promise() {
             ..Answer::bytes(promise.to_string())
         })
     });
-    let address = server.address.to_string();
     place
-        .run(&["post", &address, "r.drop", "--receipt", "r.json"])
+        .post(&server, &["r.drop", "--receipt", "r.json"])
         .refused(
             1,
             &[

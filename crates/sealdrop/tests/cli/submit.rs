@@ -6,7 +6,7 @@ use sealdrop_core::phrase::Phrase;
 use sealdrop_core::report::Kind;
 
 use crate::support::{Answer, LyingServer};
-use crate::{Place, is_private, open};
+use crate::{Place, REPORT, is_private, open};
 
 #[test]
 fn a_report_arrives_whole() {
@@ -137,17 +137,9 @@ fn a_report_comes_from_markdown_toml_or_standard_input() {
 fn a_report_is_written_in_an_editor() {
     let server = LyingServer::start();
     let place = Place::new();
-    place.write(
-        "editor.sh",
-        "#!/bin/sh\nprintf '# From the editor\\n\\nText.\\n' > \"$1\"\n",
-    );
-    let address = server.address.to_string();
-    let mut command = place.command(&["submit", &address, "--edit", "--yes"]);
-    command
-        .env("EDITOR", "sh editor.sh")
-        .env_remove("VISUAL")
-        .env("XDG_RUNTIME_DIR", place.folder.path());
-    assert!(command.output().unwrap().status.success());
+    let script = "printf '# From the editor\\n\\nText.\\n' > \"$1\"";
+    let output = place.edited(&server, script).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     assert_eq!(open(&server, 0).0.report.form["title"], "From the editor");
     assert_eq!(
         place.files(),
@@ -161,12 +153,8 @@ fn a_draft_is_removed_when_the_program_is_ended_while_the_editor_runs() {
     for signal in [Signal::HUP, Signal::TERM] {
         let server = LyingServer::start();
         let place = Place::new();
-        place.write("editor.sh", "#!/bin/sh\n: > ready\nexec sleep 600\n");
-        let address = server.address.to_string();
-        let mut command = place.command(&["submit", &address, "--edit", "--yes"]);
+        let mut command = place.edited(&server, ": > ready\nexec sleep 600");
         command
-            .env("EDITOR", "sh editor.sh")
-            .env_remove("VISUAL")
             .env_remove("XDG_RUNTIME_DIR")
             .env("TMPDIR", place.folder.path());
         let mut child = command.spawn().unwrap();
@@ -184,17 +172,9 @@ fn a_draft_is_removed_when_the_program_is_ended_while_the_editor_runs() {
 fn a_program_that_knows_a_phrase_leaves_no_core_dump() {
     let server = LyingServer::start();
     let place = Place::new();
-    place.write(
-        "editor.sh",
-        "#!/bin/sh\ncat /proc/$PPID/limits > limits\nprintf '# T\\n\\nText.\\n' > \"$1\"\n",
-    );
-    let address = server.address.to_string();
-    let mut command = place.command(&["submit", &address, "--edit", "--yes"]);
-    command
-        .env("EDITOR", "sh editor.sh")
-        .env_remove("VISUAL")
-        .env("XDG_RUNTIME_DIR", place.folder.path());
-    assert!(command.output().unwrap().status.success());
+    let script = "cat /proc/$PPID/limits > limits; printf '# T\\n\\nText.\\n' > \"$1\"";
+    let output = place.edited(&server, script).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     let limits = String::from_utf8(place.read("limits")).unwrap();
     let core = limits.lines().find(|line| line.contains("core")).unwrap();
     let limits: Vec<&str> = core.split_whitespace().collect();
@@ -241,14 +221,8 @@ fn wait_for(condition: impl Fn() -> bool) {
 fn nothing_is_sealed_unseen() {
     let server = LyingServer::start();
     let place = Place::new();
-    let run = place.run(&[
-        "submit",
-        &server.address.to_string(),
-        "--title",
-        "T",
-        "--description",
-        "D",
-    ]);
+    let unasked = &REPORT[..4];
+    let run = place.run_for(&server, "submit", unasked);
     run.refused(
         2,
         &[
@@ -263,15 +237,8 @@ fn nothing_is_sealed_unseen() {
 fn the_review_shows_who_receives_it() {
     let server = LyingServer::start();
     let place = Place::new();
-    let run = place.run(&[
-        "submit",
-        &server.address.to_string(),
-        "--title",
-        "T\x1b[31m",
-        "--description",
-        "D",
-        "--yes",
-    ]);
+    let report = ["--title", "T\x1b[31m", "--description", "D", "--yes"];
+    let run = place.run_for(&server, "submit", &report);
     run.succeeded(&[
         "Sent.",
         "2 members can open it",
@@ -339,17 +306,7 @@ fn a_failed_submit_leaves_nothing_behind_unless_asked() {
     let server = LyingServer::start();
     server.lie(|request, _| (request.method == "POST").then(|| Answer::new(422)));
     let place = Place::new();
-    let run = place.run(&[
-        "submit",
-        &server.address.to_string(),
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-        "--receipt",
-        "r.json",
-    ]);
+    let run = place.try_submit(&server, &["--receipt", "r.json"]);
     run.refused(
         1,
         &[
@@ -367,17 +324,7 @@ fn a_second_run_never_overwrites_the_receipt_of_the_first() {
     let place = Place::new();
     place.submit(&server, &["--receipt", "r.json"]);
     let before = place.read("r.json");
-    let run = place.run(&[
-        "submit",
-        &server.address.to_string(),
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-        "--receipt",
-        "r.json",
-    ]);
+    let run = place.try_submit(&server, &["--receipt", "r.json"]);
     run.refused(2, &["r.json cannot be made: it exists already"]);
     assert_eq!(place.read("r.json"), before);
     assert_eq!(server.state().bodies.len(), 1);
@@ -403,20 +350,8 @@ fn stop_submit(signal: Signal) {
     });
     let place = Place::new();
     place.write("core.bin", vec![7; 9_000_000]);
-    let address = server.address.to_string();
-    let mut command = place.command(&[
-        "submit",
-        &address,
-        "--title",
-        "T",
-        "--description",
-        "D",
-        "--yes",
-        "--attach",
-        "core.bin",
-        "--receipt",
-        "r.json",
-    ]);
+    let args = ["--attach", "core.bin", "--receipt", "r.json"];
+    let mut command = place.submit_command(&server, &[&REPORT[..], &args].concat());
     let child = command
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
