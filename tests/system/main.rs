@@ -19,6 +19,8 @@ mod documents;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod wire;
