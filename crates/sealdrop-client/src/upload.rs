@@ -380,9 +380,15 @@ impl Sending<'_> {
                 Ok(sent) => return Ok(sent),
                 Err(error) => error,
             };
-            // An offset that is not the server's is asked for again, once for each attempt.
-            let again =
-                error.is_transient() || (error.status() == Some(409) && self.upload.is_some());
+            // An offset that is not the server's is asked for again, once for each attempt; an upload whose place was given away begins anew.
+            let forgotten =
+                error.status() == Some(404) && !self.is_resumed && self.upload.is_some();
+            if forgotten {
+                self.upload = None;
+            }
+            let again = forgotten
+                || error.is_transient()
+                || (error.status() == Some(409) && self.upload.is_some());
             if !again {
                 return Err(error);
             }

@@ -87,11 +87,10 @@ pub(crate) enum Outcome {
 impl Submission<'_> {
     /// Seals, sends and keeps what is to be kept; or, if it could not be sent, keeps that.
     fn attempt(&self, draft: &Draft, the_box: &VerifiedBox) -> Result<Outcome, Failure> {
-        let create = |path: Option<&Path>| path.map(NewFile::create).transpose();
-        let receipt_file = create(self.args.receipt.as_deref())?;
-        let key_path = self.args.receipt.as_deref().map(files::key_path);
-        let key_file = create(key_path.as_deref())?;
-        let mut saved_file = create(self.args.save.as_deref())?;
+        let [receipt_file, key_file, mut saved_file] = match self.create_files() {
+            Ok(files) => files,
+            Err(failure) => return keep::again_or(failure, self),
+        };
         if let Some(file) = &mut saved_file
             && let Err(failure) = draft.write(file, self.interrupt, self.output)
         {
@@ -131,6 +130,18 @@ impl Submission<'_> {
             is_stale,
         };
         keep::keep(failure, unsent, self)
+    }
+
+    /// The files to keep: receipt, file key and drop.
+    fn create_files(&self) -> Result<[Option<NewFile>; 3], Failure> {
+        let create = |path: Option<&Path>| path.map(NewFile::create).transpose();
+        let receipt = self.args.receipt.as_deref();
+        let key = receipt.map(files::key_path);
+        Ok([
+            create(receipt)?,
+            create(key.as_deref())?,
+            create(self.args.save.as_deref())?,
+        ])
     }
 
     /// The report, its attachments and its members as they are now.

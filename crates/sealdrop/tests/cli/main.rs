@@ -15,6 +15,7 @@ mod evidence;
 mod json;
 mod keep;
 mod offline;
+mod post;
 mod submit;
 mod terminal;
 mod usage;
