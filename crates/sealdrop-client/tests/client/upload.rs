@@ -92,6 +92,23 @@ fn a_broken_upload_goes_on_where_it_broke() {
 }
 
 #[test]
+fn an_upload_whose_place_was_given_away_begins_anew() {
+    let server = LyingServer::start();
+    let mut first = true;
+    server.lie(move |request, state| {
+        if request.method != "PATCH" || !std::mem::replace(&mut first, false) {
+            return None;
+        }
+        state.uploads.clear();
+        Some(Answer::cut())
+    });
+    check_sent(&server, &mut Bytes::new(BIG));
+    let begun = server.requests();
+    let begun = begun.iter().filter(|r| *r == "POST /v1/uploads");
+    assert_eq!(begun.count(), 2);
+}
+
+#[test]
 fn an_upload_whose_promise_was_lost_gets_it() {
     let server = LyingServer::start();
     let mut lost = false;

@@ -48,6 +48,8 @@ const PARTIAL: &str = "application/partial-upload";
 const BEGUN_PER_PLACE: usize = 16;
 /// For how many seconds an upload without a byte is remembered.
 const EMPTY_TIME: u64 = 600;
+/// An upload of fewer bytes gives way when its place is needed: it cost its client little to send, and costs little to send again.
+const LITTLE: u64 = 1 << 20;
 /// How long a request waits for the one before it on the same upload to let go.
 const TAKE_OVER: Duration = Duration::from_secs(10);
 
@@ -63,7 +65,7 @@ pub(crate) struct Uploads {
 
 struct Upload {
     began: u64,
-    /// Among those begun since the start, which one, and when: for uploads without a byte, which no disk knows of.
+    /// Which one since the start, and when: for those that give way. What is older than the start is the oldest.
     turn: u64,
     time: Time,
     length: u64,
@@ -123,8 +125,8 @@ impl Uploads {
             .ok_or(Error::NotFound)
     }
 
-    /// Adds a new upload. When all places are taken, the oldest without a byte gives way: it cost its client nothing.
-    fn add(&self, id: Id, upload: Arc<Upload>, places: usize) -> Result<(), Error> {
+    /// Adds a new upload. When all places are taken, the oldest of fewer than [`LITTLE`] bytes that is not being received gives way.
+    fn add(&self, id: Id, upload: Arc<Upload>, places: usize, store: &Store) -> Result<(), Error> {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = begun
             .values()
@@ -133,12 +135,12 @@ impl Uploads {
         if under_way >= places {
             let oldest = begun
                 .iter()
-                .filter(|(_, upload)| upload.is_empty())
+                .filter(|(_, upload)| upload.has_fewer_than(LITTLE))
                 .min_by_key(|(_, upload)| upload.turn)
                 .map(|(id, _)| *id)
                 .ok_or(Error::Busy)?;
-            // Its first byte may be coming at this moment; then there is no room after all.
-            if !begun[&oldest].forget_empty() {
+            // More may be coming at this moment; then there is no room after all.
+            if !begun[&oldest].forget_fewer_than(LITTLE, store) {
                 return Err(Error::Busy);
             }
             begun.remove(&oldest);
@@ -154,7 +156,7 @@ impl Uploads {
         begun.retain(|_, upload| {
             if upload.began + 1 >= open {
                 let late = now.0 >= upload.time.0.saturating_add(EMPTY_TIME);
-                return !(late && upload.forget_empty());
+                return !(late && upload.forget_fewer_than(1, store));
             }
             // One that is being written to at this moment goes at a later look.
             let Ok(mut stage) = upload.stage.try_lock() else {
@@ -216,23 +218,22 @@ impl Upload {
         ))
     }
 
-    /// Whether no byte has come, and none is coming.
-    fn is_empty(&self) -> bool {
+    /// Whether fewer bytes than these have come, and none is coming.
+    fn has_fewer_than(&self, bytes: u64) -> bool {
         let stage = self.stage.try_lock();
-        stage.is_ok_and(|stage| matches!(*stage, Stage::UnderWay { offset: 0, .. }))
+        stage.is_ok_and(|stage| stage.is_under_way_before(bytes))
     }
 
-    /// Forgets it if no byte has come, and none is coming. A failed first write may have left a file.
-    fn forget_empty(&self) -> bool {
+    /// Forgets it if fewer bytes than these have come, and none is coming. A failed first write may have left a file.
+    fn forget_fewer_than(&self, bytes: u64, store: &Store) -> bool {
         let Ok(mut stage) = self.stage.try_lock() else {
             return false;
         };
-        let empty = matches!(*stage, Stage::UnderWay { offset: 0, .. });
-        if empty {
-            let _ = fs::remove_file(&self.path);
-            *stage = Stage::Forgotten;
+        let few = stage.is_under_way_before(bytes);
+        if few {
+            self.remove(&mut stage, store);
         }
-        empty
+        few
     }
 
     /// Waits for a request that still holds this upload: its client has broken it off, or it will end soon. The second value tells
@@ -284,7 +285,7 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Answ
         ..Upload::new(&app.uploads.dir, &id, app.store.open_window(), length)
     };
     let places = app.limits.max_uploads.saturating_mul(BEGUN_PER_PLACE);
-    app.uploads.add(id, Arc::new(upload), places)?;
+    app.uploads.add(id, Arc::new(upload), places, &app.store)?;
     let location =
         HeaderValue::try_from(format!("/v1/uploads/{}", hex(&id))).map_err(|_| Error::Internal)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
@@ -477,6 +478,10 @@ async fn complete(
 }
 
 impl Stage {
+    fn is_under_way_before(&self, bytes: u64) -> bool {
+        matches!(self, Self::UnderWay { offset, .. } if *offset < bytes)
+    }
+
     /// Appends a chunk, and looks at the header as soon as it is there. What is no drop is removed.
     fn write(
         &mut self,
