@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, head, patch, post, put};
@@ -148,7 +148,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 /// The service behind the operator's listener.
 pub(crate) fn ops_router(app: Arc<App>) -> Router {
     async fn healthz(State(app): State<Arc<App>>) -> axum::http::StatusCode {
-        let healthy = app.store.is_healthy() && !app.store.is_full_for(0);
+        let healthy = app.store.is_healthy() && !app.store.is_full_for(1);
         if healthy {
             axum::http::StatusCode::OK
         } else {
@@ -184,10 +184,14 @@ async fn frame(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses a query, as no path has one: two readings of what a member signed would be one too many. Refuses a body without a length, or
-/// one beyond the bound, before anything of it is read.
+/// Refuses a query, as no path has one: two readings of what a member signed would be one too many. Refuses HTTP/1.1 without one `Host` (RFC 9112,
+/// section 3.2); HTTP/1.0 is what some proxies speak. Refuses a body without a length, or one beyond the bound, before anything of it is read.
 fn check(request: &Request, route: &str) -> Result<(), Error> {
     if request.uri().query().is_some() {
+        return Err(Error::BadRequest);
+    }
+    let host = text_header(request, header::HOST.as_str())?;
+    if host.is_none() && request.version() == Version::HTTP_11 {
         return Err(Error::BadRequest);
     }
     let has_body = matches!(
