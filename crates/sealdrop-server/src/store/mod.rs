@@ -206,7 +206,7 @@ impl Store {
     /// Whether `more` bytes, which are here, would go beyond the disk's reserve or the store's limit. For a size that was only announced,
     /// use [`Store::is_full_for_announced`].
     pub(crate) fn is_full_for(&self, more: u64) -> bool {
-        self.shared.is_full_for(more)
+        more > self.shared.room()
     }
 
     /// Whether `more` bytes would not have fitted when the open window began, roughly. An answer by this does not count what came since, as
@@ -437,17 +437,14 @@ impl Shared {
             .clone()
     }
 
-    fn is_full_for(&self, more: u64) -> bool {
-        let used = self.used.load(Ordering::Relaxed);
-        if self
-            .max_store
-            .is_some_and(|max| used.saturating_add(more) > max)
-        {
-            return true;
-        }
+    /// How many bytes the store may still take.
+    fn room(&self) -> u64 {
         // A disk that does not say how much is free is taken at its word when it refuses a write.
         let free = self.disk.free(self.folder.root()).unwrap_or(u64::MAX);
-        free < self.reserve.saturating_add(more)
+        let by_disk = free.saturating_sub(self.reserve);
+        let used = self.used.load(Ordering::Relaxed);
+        self.max_store
+            .map_or(by_disk, |max| max.saturating_sub(used).min(by_disk))
     }
 
     /// From now on announced sizes are judged by what is here now.

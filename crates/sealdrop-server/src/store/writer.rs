@@ -201,7 +201,7 @@ impl Writer {
         // New ones, by digest; and the same bytes again, whose leaf is there or is about to be.
         let (mut fresh, mut repeats) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut leaves: HashMap<[u8; 32], Leaf> = HashMap::with_capacity(batch.len());
-        let mut room = self.room();
+        let mut room = self.shared.room();
         for drop in batch {
             if leaves.contains_key(&drop.digest) {
                 repeats.push(drop);
@@ -309,20 +309,6 @@ impl Writer {
         let mut held = self.index.find_drops(digests).map_err(Failure::from)?;
         held.retain(|_, leaf| self.shared.holds(leaf.window.0));
         Ok(held)
-    }
-
-    /// How many bytes the store may still take.
-    fn room(&self) -> u64 {
-        let free = self
-            .shared
-            .disk
-            .free(self.shared.folder.root())
-            .unwrap_or(u64::MAX);
-        let by_disk = free.saturating_sub(self.shared.reserve);
-        let used = self.shared.used.load(Ordering::Relaxed);
-        self.shared
-            .max_store
-            .map_or(by_disk, |max| max.saturating_sub(used).min(by_disk))
     }
 
     // Leaves.
