@@ -1,23 +1,15 @@
 //! Standard tools open everything (architecture, invariant 7): drops are opened with implementations that nobody here wrote.
 
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng as _;
-use sealdrop_core::drop::{FileKey, Sealer};
-use sealdrop_core::key::{BoxSecret, LogRole, SecretKey, VoiceRole};
-use sealdrop_core::log::checkpoint::log_vkey;
-use sealdrop_core::note::Vkey;
-use sealdrop_core::phrase::Phrase;
 use sealdrop_core::recipient::{IdentitySeed, Recipient};
-use sealdrop_core::report::{Attachment, Kind, Report};
-use sealdrop_core::roster::{Draft, Member, Roster};
-use sealdrop_core::time::Time;
 use sealdrop_open::Identity;
 use sealdrop_tests::{command, go_age, node, scratch, skip, succeed, tool};
+
+use crate::maker::TestBox;
 
 /// A drop for two members, its attachment, and the second one's identity.
 struct Fixture {
@@ -30,14 +22,13 @@ impl Fixture {
     fn new() -> Self {
         let identity = IdentitySeed::from_bytes(&[3; 32]);
         let attachment: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
-        let (roster, drop) = seal(
+        let drop = seal(
             [
                 IdentitySeed::from_bytes(&[2; 32]).to_public(),
                 identity.to_public(),
             ],
             &attachment,
         );
-        assert_eq!(roster.members().len(), 2);
         let dir = scratch();
         fs::write(dir.path().join("drop.age"), drop).unwrap();
         fs::write(dir.path().join("identity.txt"), &*identity.to_age()).unwrap();
@@ -66,53 +57,11 @@ impl Fixture {
     }
 }
 
-fn seal(recipients: [Recipient; 2], attachment: &[u8]) -> (Roster, Vec<u8>) {
-    let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    let secret = BoxSecret::generate(&mut rng);
-    let box_key = secret.to_public();
-    let log = SecretKey::<LogRole>::generate(&mut rng).to_public();
-    let members = recipients.into_iter().enumerate().map(|(i, recipient)| {
-        let name = format!("member{i}");
-        let voice = SecretKey::<VoiceRole>::generate(&mut rng).to_public();
-        Member {
-            voice: Vkey::new(name.clone(), voice),
-            name,
-            role: "team".into(),
-            recipient,
-        }
-    });
-    let draft = Draft {
-        members: members.collect(),
-        box_key: box_key.clone(),
-        origins: vec!["https://drop.example.org".parse().unwrap()],
-        epoch: 1,
-        issued: Time(1_795_000_000),
-        expires: Time(1_800_000_000),
-        window: 21_600,
-        retention: 7_776_000,
-        slips: 8,
-        max_drop: 1 << 30,
-        policy: [9; 32],
-        log: log_vkey(&box_key, &log),
-        devices: Vec::new(),
-    };
-    let roster = draft.sign(&secret).unwrap();
-    let keys = Phrase::generate(&mut rng).keys(&box_key);
-    let mut report = Report::new(Kind::Report, &roster, &keys, &mut rng);
-    report.form.insert("title".into(), "A hole".into());
-    report.attachments.push(Attachment {
-        name: "poc.bin".into(),
-        size: attachment.len() as u64,
-    });
-    let file_key = FileKey::generate(&mut rng);
-    let sealer = Sealer::new(&roster, &report, &keys.voice, &file_key, [8; 16]).unwrap();
-    let content = attachment.to_vec();
-    let mut drop = Vec::new();
-    sealer
-        .seal(move |_| Ok(Box::new(Cursor::new(content.clone())) as Box<dyn Read + Send>))
-        .read_to_end(&mut drop)
-        .unwrap();
-    (roster, drop)
+/// A drop for two members, with an attachment.
+fn seal(recipients: [Recipient; 2], attachment: &[u8]) -> Vec<u8> {
+    let team = TestBox::of(recipients, 1);
+    let files = [("poc.bin", attachment)];
+    team.seal(&team.report("It breaks.", &files), &files)
 }
 
 #[test]
@@ -174,7 +123,7 @@ fn go_age_opens_a_drop_with_the_identity_that_the_desk_exports() {
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let ours = Recipient::parse(made["card"]["member"]["recipient"].as_str().unwrap()).unwrap();
     let other = fixture.identity.to_public();
-    let (_, drop) = seal([ours, other], &fixture.attachment);
+    let drop = seal([ours, other], &fixture.attachment);
     fs::write(fixture.path("drop.age"), drop).unwrap();
     desk(&["keys", "export-identity", "-o", "exported.txt"]);
     // As docs/operations.md says.

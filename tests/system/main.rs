@@ -19,7 +19,17 @@ mod documents;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+#[expect(
+    dead_code,
+    reason = "shared with the tests of opening, which use all of it"
+)]
+#[path = "../../crates/sealdrop-open/tests/open/maker.rs"]
+mod maker;
+#[cfg(test)]
 mod restore;
+#[cfg(test)]
+#[path = "../../crates/sealdrop-open/tests/open/sealed.rs"]
+mod sealed;
 #[cfg(test)]
 mod site;
 #[cfg(test)]

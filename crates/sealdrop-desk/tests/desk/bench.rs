@@ -1,23 +1,23 @@
 //! What the tests share: a desk in a temporary folder, and reports sealed as a reporter would.
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use sealdrop_client::BoxFile;
+use sealdrop_core::drop::FileKey;
 use sealdrop_core::drop::archive::{BLOCK, member_header};
-use sealdrop_core::drop::{FileKey, Sealer};
 use sealdrop_core::encoding::from_base64_array;
 use sealdrop_core::key::{BoxKey, BoxSecret};
 use sealdrop_core::note::Note;
 use sealdrop_core::phrase::{Phrase, ReporterKeys};
-use sealdrop_core::report::{Attachment, Kind, Report};
+use sealdrop_core::report::{Kind, Report};
 use sealdrop_core::roster::Roster;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::sealed;
 use crate::server::{Server, WINDOW};
 
 /// Desks of one box, and its server.
@@ -137,6 +137,13 @@ impl Bench {
             .ok()
     }
 
+    /// Someone makes a bundle, and someone else takes it in.
+    pub(crate) fn carry(&self, from: &str, to: &str) -> String {
+        let file = self.arg("carried.tar");
+        self.desk(from, &["bundle", "out", &file]).ok();
+        self.desk(to, &["bundle", "in", &file]).ok()
+    }
+
     /// A bundle with these members, beside those that every bundle has.
     pub(crate) fn forge(&self, name: &str, members: &[(&str, Value)]) -> String {
         let head = json!({ "sealdrop-bundle": 1, "box": self.server.lock().box_key.to_string(), "origin": null });
@@ -219,13 +226,7 @@ impl Reporter {
         report
             .form
             .insert("description".into(), format!("about {title}"));
-        report.attachments = files
-            .iter()
-            .map(|(name, bytes)| Attachment {
-                name: (*name).into(),
-                size: bytes.len() as u64,
-            })
-            .collect();
+        report.attachments = sealed::attachments(files);
         report
     }
 
@@ -235,14 +236,8 @@ impl Reporter {
         report: &Report,
         files: &[(&str, &[u8])],
     ) -> Vec<u8> {
-        let (file_key, nonce) = self.file_key();
-        let sealer = Sealer::new(roster, report, &self.keys.voice, &file_key, nonce).unwrap();
-        let mut bytes = Vec::new();
-        let open = |index: usize| -> io::Result<Box<dyn Read + Send>> {
-            Ok(Box::new(io::Cursor::new(files[index].1.to_vec())))
-        };
-        sealer.seal(open).read_to_end(&mut bytes).unwrap();
-        bytes
+        let sealing = self.file_key();
+        sealed::seal(roster, report, &self.keys.voice, &sealing, files)
     }
 
     pub(crate) fn file_key(&mut self) -> (FileKey, [u8; 16]) {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use sealdrop_core::drop::archive::{REPORT, attachment_member, member_header};
+use sealdrop_core::drop::archive::{BLOCK, REPORT, attachment_member, member_header};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::key::BoxSecret;
 use sealdrop_core::recipient::Recipient;
@@ -10,7 +10,7 @@ use sealdrop_core::report::Kind;
 use sealdrop_core::roster::{Roster, box_vkey};
 
 use crate::bench::{Bench, Reporter};
-use crate::hostile::{Tar, age_file, with_checksum};
+use crate::byhand::{Tar, age_file};
 
 const PAST: u64 = 9;
 
@@ -60,9 +60,9 @@ fn check_tar(make: impl FnOnce(Tar) -> Tar, reason: &str) {
     check(
         |_, roster, reporter| {
             let report = reporter.report(roster, Kind::Report, "hostile", &[]);
-            let tar = make(Tar::new(&report.to_json().unwrap())).finish(&reporter.keys.voice);
-            let (file_key, nonce) = reporter.file_key();
-            age_file(&file_key, nonce, &recipients(roster), &tar)
+            let tar = make(Tar::new().member(REPORT, &report.to_json().unwrap()));
+            let tar = tar.signed(&reporter.keys.voice).padded();
+            age_file(&reporter.file_key(), &recipients(roster), &tar)
         },
         reason,
     );
@@ -74,13 +74,14 @@ fn a_drop_made_by_hand_opens_if_it_is_right() {
     let roster = bench.server.roster();
     let mut reporter = Reporter::new(1, roster.box_key());
     let report = reporter.report(&roster, Kind::Report, "by hand", &[("poc", b"12345")]);
-    let mut tar = Tar::new(&report.to_json().unwrap());
-    tar.member(&attachment_member(0, "poc"), b"12345");
-    let tar = tar.finish(&reporter.keys.voice);
-    let (file_key, nonce) = reporter.file_key();
+    let tar = Tar::new()
+        .member(REPORT, &report.to_json().unwrap())
+        .member(&attachment_member(0, "poc"), b"12345")
+        .signed(&reporter.keys.voice)
+        .padded();
     deliver(
         &bench,
-        &[age_file(&file_key, nonce, &recipients(&roster), &tar)],
+        &[age_file(&reporter.file_key(), &recipients(&roster), &tar)],
     );
     assert!(bench.desk("ana", &["inbox"]).ok().contains("by hand"));
 }
@@ -125,9 +126,8 @@ fn drop_sealed_to_someone_else_is_not_addressed_to_you() {
         |_, roster, reporter| {
             let stranger = sealdrop_core::recipient::IdentitySeed::from_bytes(&[9; 32]).to_public();
             let report = reporter.report(roster, Kind::Report, "lost", &[]);
-            let tar = Tar::new(&report.to_json().unwrap()).finish(&reporter.keys.voice);
-            let (file_key, nonce) = reporter.file_key();
-            age_file(&file_key, nonce, &[stranger], &tar)
+            let tar = Tar::bare(&report.to_json().unwrap(), &reporter.keys.voice);
+            age_file(&reporter.file_key(), &[stranger], &tar)
         },
         "not addressed to you",
     );
@@ -141,11 +141,10 @@ fn reporter_seals_so_that_only_some_members_can_open() {
     let mut reporter = Reporter::new(1, roster.box_key());
     let stranger = sealdrop_core::recipient::IdentitySeed::from_bytes(&[9; 32]).to_public();
     let report = reporter.report(&roster, Kind::Report, "only ana", &[]);
-    let tar = Tar::new(&report.to_json().unwrap()).finish(&reporter.keys.voice);
-    let (file_key, nonce) = reporter.file_key();
+    let tar = Tar::bare(&report.to_json().unwrap(), &reporter.keys.voice);
     let ana = roster.members()[0].recipient.clone();
-    let two = age_file(&file_key, nonce, &[ana.clone(), stranger], &tar);
-    let one = age_file(&file_key, nonce, &[ana], &tar);
+    let two = age_file(&reporter.file_key(), &[ana.clone(), stranger], &tar);
+    let one = age_file(&reporter.file_key(), &[ana], &tar);
     deliver(&bench, &[two, one]);
     let inbox = bench.json("ana", &["inbox"]);
     assert_eq!(inbox["cases"].as_array().unwrap().len(), 0);
@@ -162,9 +161,8 @@ fn member_of_the_team_writes_into_a_conversation_as_the_reporter() {
         |_, roster, reporter| {
             let report = reporter.report(roster, Kind::FollowUp, "forged", &[]);
             let mallory = Reporter::new(66, roster.box_key());
-            let tar = Tar::new(&report.to_json().unwrap()).finish(&mallory.keys.voice);
-            let (file_key, nonce) = reporter.file_key();
-            age_file(&file_key, nonce, &recipients(roster), &tar)
+            let tar = Tar::bare(&report.to_json().unwrap(), &mallory.keys.voice);
+            age_file(&reporter.file_key(), &recipients(roster), &tar)
         },
         "bad signature",
     );
@@ -182,9 +180,8 @@ fn stranger_forges_a_follow_up_into_a_conversation() {
                 &report.conversation.to_string(),
                 &reporter.keys.conversation.to_string(),
             );
-            let tar = Tar::new(json.as_bytes()).finish(&stranger.keys.voice);
-            let (file_key, nonce) = stranger.file_key();
-            age_file(&file_key, nonce, &recipients(roster), &tar)
+            let tar = Tar::bare(json.as_bytes(), &stranger.keys.voice);
+            age_file(&reporter.file_key(), &recipients(roster), &tar)
         },
         "bad signature",
     );
@@ -209,49 +206,37 @@ fn stranger_replays_a_drop() {
     assert_eq!(inbox["quarantine"][0]["reason"], "replay");
 }
 
+/// Mends the checksum of a header that was changed.
+fn with_checksum(mut header: [u8; BLOCK]) -> [u8; BLOCK] {
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|&b| u32::from(b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
 #[test]
 fn a_tar_with_dot_dot_links_devices_and_nuls() {
     let name = |name: &str| member_header(name, 0).unwrap();
-    check_tar(
-        |mut tar| {
-            tar.member("../../evil", b"x");
-            tar
-        },
-        "not a drop",
-    );
-    check_tar(
-        |mut tar| {
-            tar.member("/etc/passwd", b"x");
-            tar
-        },
-        "not a drop",
-    );
-    check_tar(
-        |mut tar| {
-            tar.member(REPORT, b"{}");
-            tar
-        },
-        "not a drop",
-    );
+    check_tar(|tar| tar.member("../../evil", b"x"), "not a drop");
+    check_tar(|tar| tar.member("/etc/passwd", b"x"), "not a drop");
+    check_tar(|tar| tar.member(REPORT, b"{}"), "not a drop");
     for kind in [b'1', b'2', b'3', b'4', b'5', b'6', b'L', b'x'] {
         check_tar(
-            |mut tar| {
+            |tar| {
                 let mut header = name("attachments/001-x");
                 header[156] = kind;
                 header[157..164].copy_from_slice(b"../evil");
-                tar.raw(&with_checksum(header), b"");
-                tar
+                tar.raw(&with_checksum(header), b"")
             },
             "not a drop",
         );
     }
     check_tar(
-        |mut tar| {
+        |tar| {
             let mut header = name("attachments/001-x");
             header[15] = 0;
             header[16] = b'y';
-            tar.raw(&with_checksum(header), b"");
-            tar
+            tar.raw(&with_checksum(header), b"")
         },
         "not a drop",
     );
@@ -263,11 +248,12 @@ fn sizes_out_of_bounds_are_quarantined() {
         move |_: &Bench, roster: &Roster, reporter: &mut Reporter| {
             let mut report = reporter.report(roster, Kind::Report, "sizes", &[("a", hold)]);
             report.attachments[0].size = announce;
-            let mut tar = Tar::new(&report.to_json().unwrap());
-            tar.member(&attachment_member(0, "a"), hold);
-            let tar = tar.finish(&reporter.keys.voice);
-            let (file_key, nonce) = reporter.file_key();
-            age_file(&file_key, nonce, &recipients(roster), &tar)
+            let tar = Tar::new()
+                .member(REPORT, &report.to_json().unwrap())
+                .member(&attachment_member(0, "a"), hold)
+                .signed(&reporter.keys.voice)
+                .padded();
+            age_file(&reporter.file_key(), &recipients(roster), &tar)
         }
     };
     check(announced(6, b"12345"), "bad report");
@@ -275,20 +261,18 @@ fn sizes_out_of_bounds_are_quarantined() {
     check(
         |_, roster, reporter| {
             let report = reporter.report(roster, Kind::Report, "padding", &[]);
-            let mut tar = Tar::new(&report.to_json().unwrap()).finish(&reporter.keys.voice);
+            let mut tar = Tar::bare(&report.to_json().unwrap(), &reporter.keys.voice);
             tar.resize(131_072, 0);
-            let (file_key, nonce) = reporter.file_key();
-            age_file(&file_key, nonce, &recipients(roster), &tar)
+            age_file(&reporter.file_key(), &recipients(roster), &tar)
         },
         "bad padding",
     );
     check(
         |_, roster, reporter| {
             let report = reporter.report(roster, Kind::Report, "tail", &[]);
-            let mut tar = Tar::new(&report.to_json().unwrap()).finish(&reporter.keys.voice);
+            let mut tar = Tar::bare(&report.to_json().unwrap(), &reporter.keys.voice);
             *tar.last_mut().unwrap() = 1;
-            let (file_key, nonce) = reporter.file_key();
-            age_file(&file_key, nonce, &recipients(roster), &tar)
+            age_file(&reporter.file_key(), &recipients(roster), &tar)
         },
         "not a drop",
     );
@@ -300,9 +284,8 @@ fn roster_that_nobody_has_seen() {
         |_, roster, reporter| {
             let mut report = reporter.report(roster, Kind::Report, "epoch", &[]);
             report.epoch = 99;
-            let tar = Tar::new(&report.to_json().unwrap()).finish(&reporter.keys.voice);
-            let (file_key, nonce) = reporter.file_key();
-            age_file(&file_key, nonce, &recipients(roster), &tar)
+            let tar = Tar::bare(&report.to_json().unwrap(), &reporter.keys.voice);
+            age_file(&reporter.file_key(), &recipients(roster), &tar)
         },
         "unknown roster",
     );

@@ -6,15 +6,14 @@ use sealdrop_core::report::Kind;
 use sealdrop_core::roster::Roster;
 
 use crate::bench::{Bench, Reporter};
-use crate::hostile::{Tar, age_file};
+use crate::byhand::{Tar, age_file};
 
 /// A report under `roster` that is sealed to these alone.
 fn sealed_to(recipients: &[Recipient], roster: &Roster, seed: u8) -> Vec<u8> {
     let mut reporter = Reporter::new(seed, roster.box_key());
     let report = reporter.report(roster, Kind::Report, "hostile", &[]);
-    let tar = Tar::new(&report.to_json().unwrap()).finish(&reporter.keys.voice);
-    let (file_key, nonce) = reporter.file_key();
-    age_file(&file_key, nonce, recipients, &tar)
+    let tar = Tar::bare(&report.to_json().unwrap(), &reporter.keys.voice);
+    age_file(&reporter.file_key(), recipients, &tar)
 }
 
 fn stranger(seed: u8) -> Recipient {

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
-mod hostile;
+#[path = "../../../sealdrop-open/tests/open/byhand.rs"]
+mod byhand;
 mod inbox;
 mod joining;
 mod keys;
 mod offline;
+#[path = "../../../sealdrop-open/tests/open/sealed.rs"]
+mod sealed;
 mod selftest;
 mod server;
 mod sync;

@@ -77,18 +77,12 @@ fn drops_go_to_the_machine_with_the_identity_and_verdicts_come_back() {
         std::fs::read(bench.path("files/001-poc")).unwrap(),
         b"bytes"
     );
-    bench
-        .desk("cellar", &["bundle", "out", &bench.arg("back.tar")])
-        .ok();
+    bench.carry("cellar", "laptop");
     assert_eq!(
         bench.server.lock().requests.len(),
         before,
         "it did not connect"
     );
-
-    bench
-        .desk("laptop", &["bundle", "in", &bench.arg("back.tar")])
-        .ok();
     let inbox = bench.desk("laptop", &["inbox"]).ok();
     assert!(
         inbox.contains("no identity here to read it") && inbox.contains("1 in quarantine"),
@@ -270,12 +264,7 @@ fn a_roster_that_came_before_its_publication_is_handed_in() {
     bench
         .desk("ana", &["publish", "--out", &bench.arg("r.tar")])
         .ok();
-    bench
-        .desk("ana", &["bundle", "out", &bench.arg("v.tar")])
-        .ok();
-    bench
-        .desk("laptop", &["bundle", "in", &bench.arg("v.tar")])
-        .ok();
+    bench.carry("ana", "laptop");
     let said = bench
         .desk("laptop", &["bundle", "in", &bench.arg("r.tar")])
         .ok();

@@ -28,6 +28,17 @@ fn file(bench: &Bench, seed: u8, title: &str, ago: u64) -> [u8; 32] {
     bench.server.accept(&drop, bench.past(ago))
 }
 
+/// A box with one drop, whose window expired before anyone synced.
+fn expired() -> (Bench, [u8; 32]) {
+    let bench = Bench::new();
+    bench.desk("ana", &["publish", "--retention", "3600"]).ok();
+    let gone = file(&bench, 1, "old", 9);
+    bench.server.close(bench.past(9));
+    bench.server.lock().bodies.remove(&gone);
+    bench.server.lock().listed.clear();
+    (bench, gone)
+}
+
 /// Sync fails, says this, and no further cosignature reached the server.
 #[track_caller]
 fn refuses(bench: &Bench, says: &[&str]) {
@@ -345,12 +356,7 @@ fn server_serves_an_old_roster() {
 
 #[test]
 fn an_expired_window_may_be_missing() {
-    let bench = Bench::new();
-    bench.desk("ana", &["publish", "--retention", "3600"]).ok();
-    let gone = file(&bench, 1, "old", 9);
-    bench.server.close(bench.past(9));
-    bench.server.lock().bodies.remove(&gone);
-    bench.server.lock().listed.clear();
+    let (bench, _) = expired();
     bench.desk("ana", &["sync"]).ok();
 }
 
@@ -523,12 +529,7 @@ fn a_drop_sent_again_after_its_window_expired_is_opened() {
 
 #[test]
 fn a_newcomer_says_which_expired_drops_it_never_held() {
-    let bench = Bench::new();
-    bench.desk("ana", &["publish", "--retention", "3600"]).ok();
-    let gone = file(&bench, 1, "old", 9);
-    bench.server.close(bench.past(9));
-    bench.server.lock().bodies.remove(&gone);
-    bench.server.lock().listed.clear();
+    let (bench, gone) = expired();
     let said = bench.desk("ana", &["sync"]).ok();
     assert!(
         said.contains("never held")

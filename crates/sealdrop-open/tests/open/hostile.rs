@@ -3,41 +3,15 @@
 use std::io::Write as _;
 
 use sealdrop_core::drop::archive;
-use sealdrop_core::encoding::sha256;
 use sealdrop_core::recipient::Recipient;
 use sealdrop_open::{Keys, NoAttachments, OpenError, Quarantine};
 
-use crate::maker::{Collected, TestBox};
+use crate::byhand::{Tar, age_file};
+use crate::maker::{Collected, TestBox, file_key};
 
-/// A drop with any plaintext, sealed correctly: what an attacker with his own writer sends. The `age` crate is not used:
-/// header and payload come from the core's own pieces, through a one-attachment report whose bytes are then replaced.
-pub(crate) fn seal_plaintext(
-    team: &TestBox,
-    recipients: &[Recipient],
-    plaintext: &[u8],
-) -> Vec<u8> {
-    use chacha20poly1305::aead::{Aead as _, KeyInit as _};
-    use hkdf::Hkdf;
-    use sha2::Sha256;
-
-    let file_key = sealdrop_core::drop::FileKey::from_bytes([4; 16]);
-    let mut drop = sealdrop_core::drop::header::seal(&file_key, recipients);
-    let nonce = [8; 16];
-    drop.extend_from_slice(&nonce);
-    let mut key = [0; 32];
-    Hkdf::<Sha256>::new(Some(&nonce), file_key.expose())
-        .expand(b"payload", &mut key)
-        .unwrap();
-    let cipher = chacha20poly1305::ChaCha20Poly1305::new_from_slice(&key).unwrap();
-    let chunks: Vec<&[u8]> = plaintext.chunks(65_536).collect();
-    for (i, chunk) in chunks.iter().enumerate() {
-        let mut nonce = [0; 12];
-        nonce[3..11].copy_from_slice(&(i as u64).to_be_bytes());
-        nonce[11] = u8::from(i + 1 == chunks.len());
-        drop.extend_from_slice(&cipher.encrypt(&nonce.into(), *chunk).unwrap());
-    }
-    assert_eq!(team.roster.epoch(), 3);
-    drop
+/// A drop with any plaintext, sealed correctly, for these.
+pub(crate) fn seal_plaintext(recipients: &[Recipient], plaintext: &[u8]) -> Vec<u8> {
+    age_file(&file_key(), recipients, plaintext)
 }
 
 pub(crate) fn recipients(team: &TestBox) -> Vec<Recipient> {
@@ -48,46 +22,9 @@ pub(crate) fn recipients(team: &TestBox) -> Vec<Recipient> {
         .collect()
 }
 
-/// Members with their headers and padding, signed by the team's test conversation unless told otherwise.
-pub(crate) struct Tar(Vec<u8>, Vec<u8>);
-
-impl Tar {
-    pub(crate) fn new() -> Self {
-        Self(Vec::new(), archive::SIGNED_PREFIX.to_vec())
-    }
-
-    pub(crate) fn member(self, name: &str, content: &[u8]) -> Self {
-        let header = archive::member_header(name, content.len() as u64).unwrap();
-        self.raw(&header, content)
-    }
-
-    pub(crate) fn raw(mut self, header: &[u8], content: &[u8]) -> Self {
-        self.0.extend_from_slice(header);
-        self.0.extend_from_slice(content);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
-        self.1.extend_from_slice(&sha256(content));
-        self
-    }
-
-    pub(crate) fn signed(self, team: &TestBox) -> Self {
-        let signature = team.keys.voice.sign(&self.1);
-        self.member(archive::SIGNATURE, &signature)
-    }
-
-    pub(crate) fn padded(mut self) -> Vec<u8> {
-        let len = self.0.len() as u64 + archive::END;
-        self.0
-            .resize(sealdrop_core::drop::size::padded(len) as usize, 0);
-        self.0
-    }
-}
-
 #[track_caller]
 fn check(team: &TestBox, plaintext: &[u8], expected: Quarantine) {
-    team.check_quarantined(
-        &seal_plaintext(team, &recipients(team), plaintext),
-        expected,
-    );
+    team.check_quarantined(&seal_plaintext(&recipients(team), plaintext), expected);
 }
 
 #[test]
@@ -97,10 +34,10 @@ fn the_attackers_writer_is_right_when_it_wants_to_be() {
     let tar = Tar::new()
         .member(archive::REPORT, &json)
         .member("attachments/001-a", b"abc")
-        .signed(&team)
+        .signed(&team.keys.voice)
         .padded();
     team.open(
-        &seal_plaintext(&team, &recipients(&team), &tar),
+        &seal_plaintext(&recipients(&team), &tar),
         &mut NoAttachments,
     )
     .unwrap();
@@ -120,7 +57,10 @@ fn a_tar_with_dot_dot_links_devices_and_nuls_is_not_a_drop() {
     ] {
         check(
             &team,
-            &start().member(name, b"abc").signed(&team).padded(),
+            &start()
+                .member(name, b"abc")
+                .signed(&team.keys.voice)
+                .padded(),
             Quarantine::BadReport,
         );
     }
@@ -129,7 +69,10 @@ fn a_tar_with_dot_dot_links_devices_and_nuls_is_not_a_drop() {
         header[156] = kind;
         check(
             &team,
-            &start().raw(&header, b"abc").signed(&team).padded(),
+            &start()
+                .raw(&header, b"abc")
+                .signed(&team.keys.voice)
+                .padded(),
             Quarantine::NotADrop,
         );
     }
@@ -137,7 +80,10 @@ fn a_tar_with_dot_dot_links_devices_and_nuls_is_not_a_drop() {
     header[14] = 0;
     check(
         &team,
-        &start().raw(&header, b"abc").signed(&team).padded(),
+        &start()
+            .raw(&header, b"abc")
+            .signed(&team.keys.voice)
+            .padded(),
         Quarantine::NotADrop,
     );
 }
@@ -151,14 +97,14 @@ fn sizes_that_lie_are_not_a_drop() {
         &team,
         &start()
             .member("attachments/001-a", b"abcd")
-            .signed(&team)
+            .signed(&team.keys.voice)
             .padded(),
         Quarantine::BadReport,
     );
     let huge = archive::member_header("attachments/001-a", (1 << 33) - 1).unwrap();
     check(
         &team,
-        &start().raw(&huge, b"abc").signed(&team).padded(),
+        &start().raw(&huge, b"abc").signed(&team.keys.voice).padded(),
         Quarantine::BadReport,
     );
     let huge = archive::member_header(archive::REPORT, 1 << 32).unwrap();
@@ -169,16 +115,13 @@ fn sizes_that_lie_are_not_a_drop() {
     );
     check(
         &team,
-        &start().signed(&team).padded(),
+        &start().signed(&team.keys.voice).padded(),
         Quarantine::BadReport,
     );
     check(&team, &Tar::new().padded(), Quarantine::NotADrop);
     check(
         &team,
-        &Tar::new()
-            .member(archive::REPORT, b"not json")
-            .signed(&team)
-            .padded(),
+        &Tar::bare(b"not json", &team.keys.voice),
         Quarantine::BadReport,
     );
     check(
@@ -194,10 +137,7 @@ fn sizes_that_lie_are_not_a_drop() {
 fn bytes_after_the_end_are_not_a_drop() {
     let team = TestBox::new(1);
     let json = team.report("x", &[]).to_json().unwrap();
-    let tar = Tar::new()
-        .member(archive::REPORT, &json)
-        .signed(&team)
-        .padded();
+    let tar = Tar::bare(&json, &team.keys.voice);
     for at in [tar.len() - 1, tar.len() - 1000, 4096] {
         let mut tar = tar.clone();
         tar[at] = 1;
@@ -216,10 +156,9 @@ fn stranger_forges_a_follow_up_into_a_conversation() {
     let forged =
         sealdrop_core::phrase::Phrase::from_entropy(&[66; 16]).keys(stranger.roster.box_key());
     let tar = Tar::new().member(archive::REPORT, &json);
-    let signature = forged.voice.sign(&tar.1);
     check(
         &team,
-        &tar.member(archive::SIGNATURE, &signature).padded(),
+        &tar.signed(&forged.voice).padded(),
         Quarantine::BadSignature,
     );
     // His own voice key, but the other's conversation.
@@ -229,10 +168,9 @@ fn stranger_forges_a_follow_up_into_a_conversation() {
     let mine = sealdrop_core::encoding::base64(report.reporter.voice.as_bytes());
     let theirs = sealdrop_core::encoding::base64(team.keys.voice.to_public().as_bytes());
     let tar = Tar::new().member(archive::REPORT, text.replace(&theirs, &mine).as_bytes());
-    let signature = forged.voice.sign(&tar.1);
     check(
         &team,
-        &tar.member(archive::SIGNATURE, &signature).padded(),
+        &tar.signed(&forged.voice).padded(),
         Quarantine::BadSignature,
     );
 }
@@ -241,10 +179,7 @@ fn stranger_forges_a_follow_up_into_a_conversation() {
 fn server_relays_another_boxs_drops_into_this_one() {
     let (team, other) = (TestBox::new(1), TestBox::with_seed(1, 40));
     let json = other.report("For them.", &[]).to_json().unwrap();
-    let tar = Tar::new()
-        .member(archive::REPORT, &json)
-        .signed(&other)
-        .padded();
+    let tar = Tar::bare(&json, &other.keys.voice);
     check(&team, &tar, Quarantine::AnotherBox);
     team.check_quarantined(
         &other.seal(&other.report("For them.", &[]), &[]),
@@ -256,26 +191,23 @@ fn server_relays_another_boxs_drops_into_this_one() {
 fn reporter_seals_so_that_only_some_members_can_open_then_proves_delivery() {
     let team = TestBox::new(3);
     let json = team.report("Only for you.", &[]).to_json().unwrap();
-    let tar = Tar::new()
-        .member(archive::REPORT, &json)
-        .signed(&team)
-        .padded();
+    let tar = Tar::bare(&json, &team.keys.voice);
     let mut fewer = recipients(&team);
     fewer.truncate(2);
     let expect = |names: &[&str]| {
         Quarantine::NotAddressedTo(names.iter().map(|n| (*n).to_owned()).collect())
     };
-    let drop = seal_plaintext(&team, &fewer, &tar);
+    let drop = seal_plaintext(&fewer, &tar);
     team.check_quarantined(&drop, expect(&["member2"]));
     // A stanza for somebody else in a member's place, and one with other randomness than the file key gives.
     let mut wrong = recipients(&team);
     wrong[1] = TestBox::with_seed(1, 60).roster.members()[0]
         .recipient
         .clone();
-    let drop = seal_plaintext(&team, &wrong, &tar);
+    let drop = seal_plaintext(&wrong, &tar);
     team.check_quarantined(&drop, expect(&["member1"]));
     // Whoever holds the file key sees it too: the proof fails.
-    let file_key = sealdrop_core::drop::FileKey::from_bytes([4; 16]);
+    let (file_key, _) = file_key();
     let verdict = team.open_with(&drop, Keys::FileKey(&file_key), &mut NoAttachments);
     assert!(matches!(
         verdict,
@@ -284,7 +216,7 @@ fn reporter_seals_so_that_only_some_members_can_open_then_proves_delivery() {
     wrong = recipients(&team);
     wrong.swap(1, 2);
     team.check_quarantined(
-        &seal_plaintext(&team, &wrong, &tar),
+        &seal_plaintext(&wrong, &tar),
         expect(&["member1", "member2"]),
     );
 }
@@ -343,11 +275,8 @@ fn attachments_stay_untrusted_until_the_signature_has_been_read() {
     let tar = tar.member(archive::SIGNATURE, &[1; 64]).padded();
     let mut collected = Collected::default();
     assert!(
-        team.open(
-            &seal_plaintext(&team, &recipients(&team), &tar),
-            &mut collected
-        )
-        .is_err()
+        team.open(&seal_plaintext(&recipients(&team), &tar), &mut collected)
+            .is_err()
     );
     assert_eq!(
         collected.0[0].1, b"abc",

@@ -6,9 +6,11 @@
     reason = "helpers of tests, in one binary"
 )]
 
+mod byhand;
 mod hostile;
 mod maker;
 mod roundtrip;
+mod sealed;
 #[expect(
     unreachable_pub,
     dead_code,

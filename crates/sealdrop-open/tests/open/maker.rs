@@ -1,22 +1,29 @@
 //! Boxes, reports and drops for the tests, all from fixed seeds.
 
-use std::io::{self, Read};
+use std::io;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use sealdrop_core::drop::{FileKey, Sealer};
+use sealdrop_core::drop::FileKey;
 use sealdrop_core::key::{BoxSecret, LogRole, SecretKey, VoiceRole};
 use sealdrop_core::log::checkpoint::log_vkey;
 use sealdrop_core::note::Vkey;
 use sealdrop_core::phrase::{Phrase, ReporterKeys};
-use sealdrop_core::recipient::IdentitySeed;
+use sealdrop_core::recipient::{IdentitySeed, Recipient};
 use sealdrop_core::report::{Attachment, Kind, Report};
 use sealdrop_core::roster::{Draft, Member, Roster};
 use sealdrop_core::time::Time;
 use sealdrop_open::{Attachments, Context, Identity, Keys, OpenError, Opened, Quarantine};
 
+use crate::sealed;
+
 pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
+}
+
+/// The file key and the nonce of every drop here.
+pub(crate) fn file_key() -> (FileKey, [u8; 16]) {
+    (FileKey::from_bytes([4; 16]), [8; 16])
 }
 
 pub(crate) struct TestBox {
@@ -31,12 +38,29 @@ impl TestBox {
     }
 
     pub(crate) fn with_seed(members: usize, seed: u8) -> Self {
+        let seeds = (0..members).map(|i| IdentitySeed::from_bytes(&[seed + 1 + i as u8; 32]));
+        let seeds: Vec<_> = seeds.collect();
+        Self {
+            identities: seeds.iter().map(Identity::new).collect(),
+            ..Self::of(seeds.iter().map(IdentitySeed::to_public), seed)
+        }
+    }
+
+    /// A box of these recipients, whose identities are elsewhere.
+    pub(crate) fn of(recipients: impl IntoIterator<Item = Recipient>, seed: u8) -> Self {
         let secret = BoxSecret::generate(&mut rng(seed));
         let box_key = secret.to_public();
         let log = SecretKey::<LogRole>::generate(&mut rng(seed + 100)).to_public();
-        let seeds: Vec<_> = (0..members)
-            .map(|i| IdentitySeed::from_bytes(&[seed + 1 + i as u8; 32]))
-            .collect();
+        let member = |(i, recipient): (usize, Recipient)| {
+            let name = format!("member{i}");
+            let voice = SecretKey::<VoiceRole>::generate(&mut rng(150 + i as u8));
+            Member {
+                voice: Vkey::new(&name, voice.to_public()),
+                name,
+                role: "team".into(),
+                recipient,
+            }
+        };
         let draft = Draft {
             box_key: box_key.clone(),
             origins: vec!["https://drop.example.org".parse().unwrap()],
@@ -49,24 +73,12 @@ impl TestBox {
             max_drop: 1 << 30,
             policy: [9; 32],
             log: log_vkey(&box_key, &log),
-            members: seeds
-                .iter()
-                .enumerate()
-                .map(|(i, identity)| Member {
-                    name: format!("member{i}"),
-                    role: "team".into(),
-                    recipient: identity.to_public(),
-                    voice: Vkey::new(
-                        format!("member{i}"),
-                        SecretKey::<VoiceRole>::generate(&mut rng(150 + i as u8)).to_public(),
-                    ),
-                })
-                .collect(),
+            members: recipients.into_iter().enumerate().map(member).collect(),
             devices: Vec::new(),
         };
         Self {
             roster: draft.sign(&secret).unwrap(),
-            identities: seeds.iter().map(Identity::new).collect(),
+            identities: Vec::new(),
             keys: Phrase::from_entropy(&[7; 16]).keys(&box_key),
         }
     }
@@ -75,27 +87,13 @@ impl TestBox {
         let mut report = Report::new(Kind::Report, &self.roster, &self.keys, &mut rng(5));
         report.form.insert("title".into(), "A hole".into());
         report.form.insert("description".into(), text.into());
-        report.attachments = attachments
-            .iter()
-            .map(|(name, bytes)| Attachment {
-                name: (*name).into(),
-                size: bytes.len() as u64,
-            })
-            .collect();
+        report.attachments = sealed::attachments(attachments);
         report
     }
 
     pub(crate) fn seal(&self, report: &Report, attachments: &[(&str, &[u8])]) -> Vec<u8> {
-        let file_key = FileKey::from_bytes([4; 16]);
-        let sealer =
-            Sealer::new(&self.roster, report, &self.keys.voice, &file_key, [8; 16]).unwrap();
-        let mut drop = Vec::new();
-        let mut sealed = sealer.seal(|i| {
-            Ok(Box::new(io::Cursor::new(attachments[i].1.to_vec())) as Box<dyn Read + Send>)
-        });
-        sealed.read_to_end(&mut drop).unwrap();
-        assert_eq!(drop.len() as u64, sealer.len());
-        drop
+        let voice = &self.keys.voice;
+        sealed::seal(&self.roster, report, voice, &file_key(), attachments)
     }
 
     pub(crate) fn open(

@@ -8,7 +8,8 @@ use sealdrop_core::recipient::IdentitySeed;
 use sealdrop_core::roster::Roster;
 use sealdrop_open::{Context, Identity, Keys, OpenError};
 
-use crate::hostile::{Tar, recipients, seal_plaintext};
+use crate::byhand::Tar;
+use crate::hostile::{recipients, seal_plaintext};
 use crate::maker::{Collected, TestBox};
 use crate::vector::{self, SUCCESS, Vector};
 
@@ -74,11 +75,11 @@ fn vectors() {
             .member(archive::REPORT, &json)
             .member(&member, attachment)
     };
-    let sealed = |plain: &[u8]| seal_plaintext(&team, &recipients(&team), plain);
+    let sealed = |plain: &[u8]| seal_plaintext(&recipients(&team), plain);
     let header = 70 + 2 * 1557;
-    let mut tail = tar().signed(&team).padded();
+    let mut tail = tar().signed(&team.keys.voice).padded();
     *tail.last_mut().unwrap() = 1;
-    let mut wide = tar().signed(&team).padded();
+    let mut wide = tar().signed(&team.keys.voice).padded();
     wide.resize(131_072, 0);
     let mut link = archive::member_header(&member, attachment.len() as u64).unwrap();
     link[156] = b'2';
@@ -101,7 +102,7 @@ fn vectors() {
             &Tar::new()
                 .member(archive::REPORT, json)
                 .member(&member, attachment)
-                .signed(&team)
+                .signed(&team.keys.voice)
                 .padded(),
         )
     };
@@ -143,9 +144,8 @@ fn vectors() {
             "sealed to the first member only",
             {
                 seal_plaintext(
-                    &team,
                     &recipients(&team)[..1],
-                    &tar().signed(&team).padded(),
+                    &tar().signed(&team.keys.voice).padded(),
                 )
             },
         ),
@@ -153,7 +153,7 @@ fn vectors() {
             "wrong-stanza",
             "not addressed to member1",
             "a stanza for somebody else in the second member's place",
-            seal_plaintext(&team, &wrong_stanza, &tar().signed(&team).padded()),
+            seal_plaintext(&wrong_stanza, &tar().signed(&team.keys.voice).padded()),
         ),
         bad(
             "unsigned",
@@ -165,7 +165,7 @@ fn vectors() {
             "stranger",
             "bad signature",
             "signed with another conversation's key",
-            sealed(&tar().signed(&stranger).padded()),
+            sealed(&tar().signed(&stranger.keys.voice).padded()),
         ),
         bad(
             "non-zero-tail",
@@ -190,7 +190,7 @@ fn vectors() {
                 &Tar::new()
                     .member(archive::REPORT, &json)
                     .member("../escape", attachment)
-                    .signed(&team)
+                    .signed(&team.keys.voice)
                     .padded(),
             )
         }),
@@ -198,14 +198,7 @@ fn vectors() {
             "missing-attachment",
             "bad report",
             "an attachment that the report names is not there",
-            {
-                sealed(
-                    &Tar::new()
-                        .member(archive::REPORT, &json)
-                        .signed(&team)
-                        .padded(),
-                )
-            },
+            sealed(&Tar::bare(&json, &team.keys.voice)),
         ),
         bad(
             "not-json",
@@ -236,10 +229,10 @@ fn vectors() {
     vector::run("drop", &vectors, outcome);
 }
 
-fn tar_with(json: &[u8], header: &[u8], content: &[u8], team: &TestBox) -> Vec<u8> {
+fn tar_with(json: &[u8], header: &[u8; 512], content: &[u8], team: &TestBox) -> Vec<u8> {
     Tar::new()
         .member(archive::REPORT, json)
         .raw(header, content)
-        .signed(team)
+        .signed(&team.keys.voice)
         .padded()
 }
