@@ -129,9 +129,33 @@ fn a_forged_bundle_cannot_call_a_report_a_self_test() {
     let digest = hex(&bench.server.accept(&drop, bench.past(0)));
     bench.desk("laptop", &["sync"]).ok();
     let opened = serde_json::json!({ "conversation": "00", "message": "00", "kind": "report", "epoch": 1, "self_test": "ana/desk" });
-    let verdicts = serde_json::json!({ "drops": { digest: { "opened": opened } }, "cases": {} });
+    let verdicts = serde_json::json!({ "drops": { &digest: { "opened": opened } }, "cases": {} });
     let bundle = bench.forge("forged.tar", &[("verdicts.json", verdicts)]);
     bench.desk("laptop", &["bundle", "in", &bundle]).ok();
     let json = bench.json("laptop", &["inbox"]);
+    assert_eq!(json["self_tests"], serde_json::json!([]), "{json}");
+    assert_eq!(json["quarantine"][0]["digest"], digest, "{json}");
+    let text = bench.desk("laptop", &["inbox"]).ok();
+    assert!(
+        text.contains(&digest[..16]) && text.contains("as a bundle says"),
+        "{text}"
+    );
+}
+
+#[test]
+fn self_tests_take_no_number_on_a_machine_that_cannot_open_them() {
+    let bench = Bench::new();
+    bench.join_device("laptop");
+    bench.desk("ana", &["doctor"]).ok();
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "a real one");
+    bench.server.accept(&drop, bench.past(0));
+    for who in ["ana", "laptop"] {
+        bench.desk(who, &["sync"]).ok();
+    }
+    bench.desk("ana", &["inbox"]).ok();
+    bench.carry("ana", "laptop");
+    let json = bench.json("laptop", &["inbox"]);
     assert_eq!(json["cases"].as_array().unwrap().len(), 1, "{json}");
+    assert_eq!(json["cases"][0]["case"], 1);
 }
