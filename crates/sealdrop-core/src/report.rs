@@ -63,7 +63,7 @@ pub struct Report {
     pub box_key: BoxKey,
     /// The epoch of the roster it was sealed to.
     pub epoch: u64,
-    /// SHA-256 of the policy that the reporter was shown.
+    /// SHA-256 of the policy that the roster named.
     pub policy: [u8; 32],
     /// Follows from the box and the voice key.
     pub conversation: ConversationId,

@@ -83,6 +83,10 @@ fn server_drops_a_body_and_excuses_it() {
     assert!(bench.desk("ana", &["inbox"]).ok().contains("kept"));
     // It stays a fault until the body is there.
     refuses(&bench, &["missing body", &hex(&gone)]);
+    // "It has expired" is no excuse before its time.
+    let window = bench.past(8);
+    bench.server.lock().expired.insert(window);
+    refuses(&bench, &["missing body", &hex(&gone)]);
 }
 
 #[test]
