@@ -22,4 +22,5 @@ pub mod recipient;
 pub mod report;
 pub mod request;
 pub mod roster;
+pub mod slip;
 pub mod time;

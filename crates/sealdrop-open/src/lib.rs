@@ -10,8 +10,10 @@
 mod identity;
 mod open;
 pub mod passphrase;
+mod slip;
 mod unpack;
 
 pub use identity::Identity;
 pub use open::{Context, Keys, OpenError, Opened, Quarantine, open, peek};
+pub use slip::{SlipError, open_slip};
 pub use unpack::{Attachments, NoAttachments};

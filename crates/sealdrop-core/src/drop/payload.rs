@@ -13,10 +13,10 @@ use crate::encoding;
 pub(super) const SEALED_CHUNK: usize = (CHUNK + TAG) as usize;
 
 /// The cipher of one payload. `HKDF(ikm = file key, salt = nonce, info = "payload")`.
-pub(super) struct PayloadKey(ChaCha20Poly1305);
+pub(crate) struct PayloadKey(ChaCha20Poly1305);
 
 impl PayloadKey {
-    pub(super) fn new(file_key: &FileKey, nonce: &[u8; 16]) -> Self {
+    pub(crate) fn new(file_key: &FileKey, nonce: &[u8; 16]) -> Self {
         let key = Zeroizing::new(encoding::hkdf::<32>(
             file_key.expose(),
             nonce,
@@ -27,7 +27,7 @@ impl PayloadKey {
 
     /// Seals chunks in place, side by side. Each slot of [`SEALED_CHUNK`] bytes holds a chunk and room for its tag; the last slot may be shorter.
     /// `first` is the number of the first chunk; `last` says that the last slot ends the payload.
-    pub(super) fn seal(&self, slots: &mut [u8], first: u64, last: bool) {
+    pub(crate) fn seal(&self, slots: &mut [u8], first: u64, last: bool) {
         let count = slots.len().div_ceil(SEALED_CHUNK);
         slots
             .par_chunks_mut(SEALED_CHUNK)

@@ -32,7 +32,16 @@ pub fn header_len(members: usize) -> usize {
 pub fn check(head: &[u8], file_len: u64, members: usize) -> Result<(), ShapeError> {
     size::padded_of_file(members, file_len).ok_or(ShapeError::Length)?;
     let header = head.get(..header_len(members)).ok_or(ShapeError::Header)?;
-    check_header(header, members).ok_or(ShapeError::Header)
+    if is_header(header, members) {
+        Ok(())
+    } else {
+        Err(ShapeError::Header)
+    }
+}
+
+/// Whether this is a header of exactly so many well formed stanzas.
+pub(crate) fn is_header(header: &[u8], members: usize) -> bool {
+    check_header(header, members).is_some()
 }
 
 fn check_header(header: &[u8], members: usize) -> Option<()> {

@@ -11,6 +11,7 @@ mod hostile;
 mod maker;
 mod roundtrip;
 mod sealed;
+mod slips;
 #[expect(
     unreachable_pub,
     dead_code,
