@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 
 mod durable;
+mod feed;
 mod load;
 mod memory;
 mod process;
@@ -22,6 +23,7 @@ Usage: cargo xtask bench [--quick] [PART…]
   ways       the same server with other ways to store: a file for each drop, SQLite
   seal       sealing and opening 1 GiB, beside age and rage where installed
   memory     the server's peak with 32 uploads of 256 MiB at the same time
+  feed       finding one's slips in the feed, by the clue and without it
   start      from nothing to the ready message
   size       the programs' sizes
 ";
@@ -57,7 +59,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         .filter(|argument| *argument != "--quick")
         .collect();
     if parts.is_empty() {
-        parts = vec!["size", "start", "seal", "memory", "ways", "durable"];
+        parts = vec!["size", "start", "feed", "seal", "memory", "ways", "durable"];
     }
     machine();
     for part in parts {
@@ -67,6 +69,7 @@ fn run(arguments: &[&str]) -> Result<()> {
             "ways" => durable::ways(quick)?,
             "seal" => seal::run(quick)?,
             "memory" => memory::run(quick)?,
+            "feed" => feed::run(quick)?,
             "start" => start::run(quick)?,
             "size" => start::sizes()?,
             _ => bail!("no part is called {part}\n{USAGE}"),
