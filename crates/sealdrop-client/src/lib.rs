@@ -15,6 +15,7 @@
 mod boxfile;
 mod client;
 mod error;
+pub mod feed;
 mod http;
 mod lookup;
 mod member;
@@ -26,7 +27,7 @@ mod upload;
 pub use boxfile::{BoxFile, BoxFileError, VerifiedBox};
 pub use client::Client;
 pub use error::{ClientError, Problem};
-pub use lookup::{Found, LookupError};
+pub use lookup::{Found, Log, LookupError};
 pub use member::{Listed, Listing, Member, Windows};
 pub use options::{Options, Proxy, ProxyError, Roots, RootsError};
 pub use upload::{Blocks, Event, Mark, OnFailure, SendError, Sent, Source, UploadId};

@@ -1,6 +1,6 @@
 //! Looking a drop up in the log without telling the server which. docs/protocol.md, "Proof".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::cosignature;
@@ -46,6 +46,13 @@ pub enum LookupError {
     Receipt(#[from] ReceiptError),
 }
 
+/// All leaf hashes of a log, of which every checkpoint that is known was found to be of one tree.
+pub struct Log {
+    leaves: Vec<Hash>,
+    /// The newest is the last.
+    checkpoints: Vec<(Checkpoint, Note)>,
+}
+
 impl Client {
     /// Looks for `leaf` in the log whose key `roster` names, under the checkpoint that the devices of most members have cosigned, otherwise
     /// under the newest. `None` if the log does not hold it.
@@ -62,19 +69,30 @@ impl Client {
         roster: &Roster,
         known: &[Note],
     ) -> Result<Option<Found>, LookupError> {
+        self.read_log(roster, known)?.find(leaf, roster)
+    }
+
+    /// Fetches the whole log whose key `roster` names, hashes only, to look for any number of leaves. `known` as in [`Client::look_up`].
+    ///
+    /// # Errors
+    /// As [`LookupError`] says.
+    pub fn read_log(&self, roster: &Roster, known: &[Note]) -> Result<Log, LookupError> {
         // In this order: an honest server's newest checkpoint is never behind one that it listed before.
         let cosigned = self.cosigned()?;
         let newest_note = self.checkpoint()?;
         let newest = Checkpoint::verify(&newest_note, roster.log_key())
             .map_err(|_| LookupError::AnotherLog)?;
         // Checkpoints of a log that came before this one prove nothing about it.
-        let ours = |note| Some((Checkpoint::verify(note, roster.log_key()).ok()?, note));
+        let ours = |note: &Note| {
+            let checkpoint = Checkpoint::verify(note, roster.log_key()).ok()?;
+            Some((checkpoint, note.clone()))
+        };
         let mut checkpoints: Vec<_> = cosigned.iter().chain(known).filter_map(ours).collect();
         let contradiction = |one: &Note| LookupError::Fork {
             one: Box::new(one.clone()),
             other: Box::new(newest_note.clone()),
         };
-        let is_behind = |(checkpoint, _): &&(Checkpoint, &Note)| {
+        let is_behind = |(checkpoint, _): &&(Checkpoint, Note)| {
             checkpoint.size > newest.size
                 || (checkpoint.size == newest.size && checkpoint.root != newest.root)
         };
@@ -82,33 +100,59 @@ impl Client {
             return Err(contradiction(note));
         }
         let leaves = self.leaf_hashes(&newest)?;
-        checkpoints.push((newest, &newest_note));
+        checkpoints.push((newest, newest_note.clone()));
         if let Some(note) = contradicting(&leaves, &checkpoints) {
             return Err(contradiction(note));
         }
+        Ok(Log {
+            leaves,
+            checkpoints,
+        })
+    }
+}
+
+impl Log {
+    /// Looks for `leaf`, as [`Client::look_up`] does, with no further request.
+    ///
+    /// # Errors
+    /// As [`LookupError`] says.
+    pub fn find(&self, leaf: &Leaf, roster: &Roster) -> Result<Option<Found>, LookupError> {
         let hash = leaf.hash();
-        let Some(index) = leaves.iter().position(|other| *other == hash) else {
+        let Some(index) = self.leaves.iter().position(|other| *other == hash) else {
             return Ok(None);
         };
-        let covering = checkpoints
+        let covering = self
+            .checkpoints
             .iter()
             .filter(|(checkpoint, _)| (index as u64) < checkpoint.size);
         let mut best: Option<(usize, &Checkpoint, &Note)> = None;
         for (checkpoint, note) in covering {
             let members = cosigners(note, roster, leaf)?;
             if best.as_ref().is_none_or(|(most, ..)| members > *most) {
-                best = Some((members, checkpoint, *note));
+                best = Some((members, checkpoint, note));
             }
         }
         best.map(|(_, checkpoint, note)| {
-            prove(leaf, roster, index as u64, checkpoint, note, &leaves)
+            prove(leaf, roster, index as u64, checkpoint, note, &self.leaves)
         })
         .transpose()
+    }
+
+    /// The first of these leaves that the log does not hold.
+    #[must_use]
+    pub fn first_missing<'a>(&self, leaves: &'a [Leaf]) -> Option<&'a Leaf> {
+        let wanted: HashSet<Hash> = leaves.iter().map(Leaf::hash).collect();
+        let here: HashSet<&Hash> = self
+            .leaves
+            .iter()
+            .filter(|hash| wanted.contains(*hash))
+            .collect();
+        leaves.iter().find(|leaf| !here.contains(&leaf.hash()))
     }
 }
 
 /// The first note whose checkpoint is not of the tree of these leaves.
-fn contradicting<'a>(leaves: &[Hash], checkpoints: &[(Checkpoint, &'a Note)]) -> Option<&'a Note> {
+fn contradicting<'a>(leaves: &[Hash], checkpoints: &'a [(Checkpoint, Note)]) -> Option<&'a Note> {
     let mut rising: Vec<_> = checkpoints.iter().collect();
     rising.sort_by_key(|(checkpoint, _)| checkpoint.size);
     let mut tree = Frontier::new();

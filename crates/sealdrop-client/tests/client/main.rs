@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod feed;
 mod limits;
 mod log;
 mod member;

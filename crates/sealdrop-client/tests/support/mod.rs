@@ -3,12 +3,13 @@
 
 #![allow(dead_code, reason = "each test binary uses another part of it")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
+use rand_core::Rng as _;
 use sealdrop_client::{BoxFile, system};
 use sealdrop_core::address::{Address, Origin};
 use sealdrop_core::encoding::{hex, sha256};
@@ -22,8 +23,12 @@ use sealdrop_core::log::promise::Promise;
 use sealdrop_core::log::tile::{self, TileId};
 use sealdrop_core::log::tree;
 use sealdrop_core::note::{Note, Vkey};
+use sealdrop_core::phrase::Phrase;
 use sealdrop_core::recipient::IdentitySeed;
+use sealdrop_core::report::Reporter;
 use sealdrop_core::roster::{Device, Draft, Member, Roster};
+use sealdrop_core::slip::message::{Envelope, Message};
+use sealdrop_core::slip::{self, PartKind, Slip};
 use sealdrop_core::time::{Time, Window};
 
 /// The window length of the fixture's rosters.
@@ -140,6 +145,72 @@ impl MemberKeys {
     }
 }
 
+/// The leaf of a segment.
+pub(crate) fn segment_leaf(window: Window, bytes: &[u8]) -> Leaf {
+    Leaf {
+        kind: LeafKind::Segment,
+        digest: sha256(bytes),
+        size: bytes.len() as u64,
+        window,
+    }
+}
+
+/// What a member says, on its way to a reporter. Tests change it as they like before it is sealed.
+pub(crate) struct Saying {
+    pub(crate) envelope: Envelope,
+    pub(crate) message: Message,
+    reporter: Reporter,
+    voice: SecretKey<VoiceRole>,
+}
+
+impl Saying {
+    /// Something that `ada` says in words to the conversation of `phrase`, under the roster in force.
+    pub(crate) fn new(server: &LyingServer, phrase: &Phrase, text: &str) -> Self {
+        let roster = server.state().roster.clone();
+        let keys = phrase.keys(roster.box_key());
+        let mut message = [0; 16];
+        system::rng().fill_bytes(&mut message);
+        Self {
+            envelope: Envelope {
+                box_key: roster.box_key().clone(),
+                epoch: roster.epoch(),
+                conversation: keys.conversation,
+                message,
+                member: "ada".into(),
+                kind: PartKind::Note,
+            },
+            message: Message {
+                text: text.into(),
+                ..Message::default()
+            },
+            reporter: Reporter {
+                recipient: keys.identity.to_public(),
+                clue: keys.clue.to_public(),
+                voice: keys.voice.to_public(),
+            },
+            voice: SecretKey::from_seed(&server.keys().members[0].voice.to_seed()),
+        }
+    }
+
+    pub(crate) fn kind(mut self, kind: PartKind, change: impl FnOnce(&mut Message)) -> Self {
+        self.envelope.kind = kind;
+        change(&mut self.message);
+        self
+    }
+
+    /// Signed by another key than the member's.
+    pub(crate) fn forged(mut self) -> Self {
+        self.voice = SecretKey::from_seed(&[200; 32]);
+        self
+    }
+
+    pub(crate) fn seal(&self) -> Vec<Box<Slip>> {
+        let parts = self.envelope.parts(&self.message).unwrap();
+        let seal = |part| slip::seal(part, &self.reporter, &self.voice, &mut system::rng());
+        parts.iter().map(seal).collect()
+    }
+}
+
 /// One request, as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -205,7 +276,11 @@ impl Answer {
 pub(crate) struct State {
     pub(crate) keys: Arc<Keys>,
     pub(crate) roster: Roster,
+    /// Those before it.
+    pub(crate) older: Vec<Roster>,
     pub(crate) policy: String,
+    /// The feed.
+    pub(crate) segments: BTreeMap<Window, Vec<u8>>,
     pub(crate) leaves: Vec<Leaf>,
     /// How many of them are under the newest checkpoint.
     pub(crate) closed: usize,
@@ -244,6 +319,35 @@ impl State {
         self.cosigned.insert(0, note);
     }
 
+    /// Puts the segment of a window into the feed and the log: these slips, and decoys for the rest.
+    pub(crate) fn add_segment(&mut self, window: Window, slips: &[Box<Slip>]) {
+        let mut slips = slips.to_vec();
+        while slips.len() < 8 {
+            slips.push(slip::decoy(self.roster.box_key(), &mut system::rng()));
+        }
+        slips.sort();
+        let bytes: Vec<u8> = slips.iter().flat_map(|slip| slip.iter().copied()).collect();
+        self.leaves.push(segment_leaf(window, &bytes));
+        self.segments.insert(window, bytes);
+        self.close_window();
+    }
+
+    fn feed(&self, window: Option<&str>) -> Answer {
+        let Some(window) = window else {
+            let segment = |(window, bytes): (&Window, &Vec<u8>)| {
+                let leaf = segment_leaf(*window, bytes);
+                serde_json::json!({"window": window.0, "digest": hex(&leaf.digest), "size": leaf.size})
+            };
+            let segments: Vec<_> = self.segments.iter().map(segment).collect();
+            return Answer::bytes(serde_json::json!({ "segments": segments }).to_string());
+        };
+        let segment = window
+            .parse()
+            .ok()
+            .and_then(|w| self.segments.get(&Window(w)));
+        segment.map_or(Answer::new(404), |bytes| Answer::bytes(bytes.clone()))
+    }
+
     fn accept(&mut self, bytes: &[u8]) -> Answer {
         let window = system::now().window(WINDOW);
         let digest = sha256(bytes);
@@ -266,7 +370,18 @@ impl State {
     fn answer(&mut self, request: &Request) -> Answer {
         let path = request.path.as_str();
         match (request.method.as_str(), path) {
-            ("GET", "/v1/box") => self.box_answer(),
+            ("GET", "/v1/box") => self.box_answer(&self.roster),
+            ("GET", path) if path.starts_with("/v1/box/") => {
+                let epoch = path["/v1/box/".len()..].parse().ok();
+                let mut rosters = self.older.iter().chain([&self.roster]);
+                rosters
+                    .find(|roster| Some(roster.epoch()) == epoch)
+                    .map_or(Answer::new(404), |roster| self.box_answer(roster))
+            }
+            ("GET", "/v1/feed") => self.feed(None),
+            ("GET", path) if path.starts_with("/v1/feed/") => {
+                self.feed(Some(&path["/v1/feed/".len()..]))
+            }
             ("POST", "/v1/drops") => self.accept(&request.body),
             ("POST", "/v1/uploads") => {
                 let id = hex(&[self.uploads.len() as u8 + 1; 16]);
@@ -314,9 +429,9 @@ impl State {
         }
     }
 
-    fn box_answer(&self) -> Answer {
+    fn box_answer(&self, roster: &Roster) -> Answer {
         let file = BoxFile {
-            roster: self.roster.note().clone(),
+            roster: roster.note().clone(),
             policy: self.policy.clone(),
         };
         Answer::bytes(file.to_json())
@@ -398,7 +513,9 @@ impl LyingServer {
         let state = State {
             keys: Arc::new(keys),
             roster,
+            older: Vec::new(),
             policy: POLICY.into(),
+            segments: BTreeMap::new(),
             leaves: Vec::new(),
             closed: 0,
             cosigned: Vec::new(),
@@ -465,7 +582,9 @@ impl LyingServer {
         let keys = self.keys();
         let mut draft = self.state().roster.draft().clone();
         change(&mut draft);
-        self.state().roster = keys.sign(&draft);
+        let mut state = self.state();
+        let older = std::mem::replace(&mut state.roster, keys.sign(&draft));
+        state.older.push(older);
     }
 
     pub(crate) fn window(&self) -> Window {

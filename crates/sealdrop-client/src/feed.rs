@@ -1,0 +1,302 @@
+//! Reading the feed, whole, so that nobody learns whose answers are looked for. docs/protocol.md, "Feed" and "Reading slips".
+//!
+//! [`Client::feed_listing`], then [`Client::read_feed`]: which requests they make, and in which order, follows from the box alone. What the slips
+//! that were found say is for the caller to open.
+
+use std::collections::BTreeMap;
+
+use sealdrop_core::encoding::{self, MAX_DECIMAL};
+use sealdrop_core::key::{PublicKey, VoiceRole};
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
+use sealdrop_core::roster::{MAX_AHEAD, Roster};
+use sealdrop_core::slip::clue::Seeker;
+use sealdrop_core::slip::{self, SLIP, Slip};
+use sealdrop_core::time::{Time, Window};
+use serde::Deserialize;
+
+use crate::{Client, ClientError, Log, LookupError, VerifiedBox};
+
+/// The most slips of a window. docs/protocol.md, "Roster".
+const MAX_SLIPS: u64 = 64;
+/// The largest listing in bytes: over 100,000 segments.
+const MAX_LISTING: usize = 16 << 20;
+/// The most epochs that are asked for on the way back to the oldest segment.
+const MAX_EPOCHS: u64 = 4_096;
+
+/// Why the feed cannot be believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// The connection, or an answer that is none.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The log, in which every segment must be.
+    #[error(transparent)]
+    Log(#[from] LookupError),
+    /// The listing is not strictly rising, or has a segment of a size that none has.
+    #[error("segment {0} of the feed's listing is out of order, or has a size that no segment has")]
+    Listing(Window),
+    /// More segments than the box keeps.
+    #[error("the feed lists more segments than this box keeps; none was fetched")]
+    TooMany,
+    /// A segment of a window that has not begun, by more than a clock may be wrong.
+    #[error(
+        "segment {0} of the feed is of a window that is more than a day ahead of this machine's clock"
+    )]
+    Ahead(Window),
+    /// It is listed, and is not there.
+    #[error("segment {0} of the feed is listed, and is not there")]
+    Missing(Window),
+    /// The bytes are not those whose digest was listed.
+    #[error("segment {0} of the feed was changed: its bytes are not those that were listed")]
+    Changed(Window),
+    /// The log does not hold it: it is not what others were shown.
+    #[error("segment {0} of the feed is not in the log: it is not the one that others are shown")]
+    NotLogged(Window),
+    /// An older roster that the box key did not sign, or of another epoch.
+    #[error("the roster of epoch {0} is not one that the box signed")]
+    Roster(u64),
+}
+
+/// What `GET /v1/feed` listed. Nothing of it is verified but its form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing(Vec<Leaf>);
+
+/// A slip whose clue is the conversation's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundSlip {
+    /// The window of its segment.
+    pub window: Window,
+    /// The slip, not opened yet.
+    pub slip: Box<Slip>,
+}
+
+/// The feed: every segment fetched, as listed, and in the log.
+pub struct Feed {
+    /// The rosters that were in force in live windows.
+    pub rosters: Rosters,
+    /// The leaves of the segments, in the order of the log.
+    pub segments: Vec<Leaf>,
+    /// The slips that the seeker found, in the order of the log.
+    pub found: Vec<FoundSlip>,
+    /// The log, in which further leaves can be looked for without a request.
+    pub log: Log,
+}
+
+/// Rosters of one box, each once, by epoch.
+#[derive(Clone, Debug)]
+pub struct Rosters(BTreeMap<u64, Roster>);
+
+impl Client {
+    /// `GET /v1/feed`: the segments that are there.
+    ///
+    /// # Errors
+    /// Those of the connection and the server; [`FeedError::Listing`].
+    pub fn feed_listing(&self) -> Result<Listing, FeedError> {
+        let bytes = self.get_patiently("/v1/feed", MAX_LISTING)?;
+        Listing::parse(&bytes)
+    }
+
+    /// Fetches every segment of `listing`, whole, and the rosters that were in force meanwhile, and keeps the slips that `seeker` finds.
+    ///
+    /// `the_box` is the roster of now, verified, and fetched after the listing, so that it is not older. `progress` is told how many segments are here.
+    ///
+    /// # Errors
+    /// As [`FeedError`] says, before any slip is given out.
+    pub fn read_feed(
+        &self,
+        listing: &Listing,
+        the_box: &VerifiedBox,
+        seeker: &Seeker<'_>,
+        now: Time,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Feed, FeedError> {
+        let roster = the_box.roster();
+        let (length, retention) = (roster.window_length(), roster.retention());
+        let segments = &listing.0;
+        // A clock may be wrong by a day, to either side.
+        let most = (retention + 2 * MAX_AHEAD) / length + 2;
+        if segments.len() as u64 > most {
+            return Err(FeedError::TooMany);
+        }
+        let ahead = |leaf: &&Leaf| leaf.window.start(length).0 > now.0.saturating_add(MAX_AHEAD);
+        if let Some(leaf) = segments.iter().find(ahead) {
+            return Err(FeedError::Ahead(leaf.window));
+        }
+        let oldest = segments
+            .first()
+            .map_or(now, |leaf| leaf.window.start(length));
+        let rosters = self.rosters_since(roster, oldest)?;
+        let (mut here, mut found) = (Vec::with_capacity(segments.len()), Vec::new());
+        for leaf in segments {
+            let at = leaf.window;
+            let bytes = match self.segment(leaf) {
+                Ok(bytes) => bytes,
+                // It may have expired since it was listed.
+                Err(error) if error.status() == Some(410) => {
+                    if at.is_expired(length, retention, Time(now.0.saturating_add(length))) {
+                        continue;
+                    }
+                    return Err(FeedError::Missing(at));
+                }
+                Err(error) if error.status() == Some(404) => return Err(FeedError::Missing(at)),
+                Err(ClientError::TooLong) => return Err(FeedError::Changed(at)),
+                Err(error) => return Err(error.into()),
+            };
+            if encoding::sha256(&bytes) != leaf.digest {
+                return Err(FeedError::Changed(at));
+            }
+            let (slips, _) = bytes.as_chunks::<SLIP>();
+            let ours = slips
+                .iter()
+                .filter(|slip| seeker.finds(slip::split(slip).0));
+            found.extend(ours.map(|slip| FoundSlip {
+                window: at,
+                slip: Box::new(*slip),
+            }));
+            here.push(*leaf);
+            progress(here.len());
+        }
+        // Last, so that an honest server's newest checkpoint is not behind what it listed.
+        let log = self.read_log(roster, &[])?;
+        if let Some(leaf) = log.first_missing(&here) {
+            return Err(FeedError::NotLogged(leaf.window));
+        }
+        Ok(Feed {
+            rosters,
+            segments: here,
+            found,
+            log,
+        })
+    }
+
+    fn segment(&self, leaf: &Leaf) -> Result<Vec<u8>, ClientError> {
+        let limit = (MAX_SLIPS * SLIP as u64).min(leaf.size) as usize;
+        self.get_patiently(&format!("/v1/feed/{}", leaf.window), limit)
+    }
+
+    /// The rosters back to the one that was in force at `oldest`.
+    fn rosters_since(&self, current: &Roster, oldest: Time) -> Result<Rosters, FeedError> {
+        let mut rosters = BTreeMap::from([(current.epoch(), current.clone())]);
+        let mut issued = current.issued();
+        for epoch in (1..current.epoch()).rev().take(MAX_EPOCHS as usize) {
+            if issued <= oldest {
+                break;
+            }
+            let file = match self.patiently(|| self.fetch_box_at(epoch)) {
+                Ok(file) => file,
+                // Epochs rise by one or more.
+                Err(error) if error.status() == Some(404) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let roster = file
+                .verify_ignoring_expiry(current.box_key())
+                .ok()
+                .map(|older| older.roster().clone())
+                .filter(|older| older.epoch() == epoch)
+                .ok_or(FeedError::Roster(epoch))?;
+            issued = roster.issued();
+            rosters.insert(epoch, roster);
+        }
+        Ok(Rosters(rosters))
+    }
+
+    /// A feed is hundreds of requests, and one that breaks is made again.
+    fn get_patiently(&self, path: &str, limit: usize) -> Result<Vec<u8>, ClientError> {
+        self.patiently(|| self.get(path, limit))
+    }
+
+    fn patiently<T>(&self, attempt: impl Fn() -> Result<T, ClientError>) -> Result<T, ClientError> {
+        let (mut pause, mut left) = (self.http.options.pause, self.http.options.attempts);
+        loop {
+            match attempt() {
+                Err(error) if error.is_transient() && left > 0 => {
+                    left -= 1;
+                    self.pause(&mut pause)?;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Listing {
+    /// Reads the JSON.
+    ///
+    /// # Errors
+    /// [`FeedError::Listing`] names the segment that is out of order or has a wrong size.
+    pub fn parse(bytes: &[u8]) -> Result<Self, FeedError> {
+        #[derive(Deserialize)]
+        struct Wire {
+            segments: Vec<WireSegment>,
+        }
+        #[derive(Deserialize)]
+        struct WireSegment {
+            window: u64,
+            digest: String,
+            size: u64,
+        }
+        const MALFORMED: ClientError = ClientError::Malformed("not a feed");
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|_| MALFORMED)?;
+        let mut segments: Vec<Leaf> = Vec::with_capacity(wire.segments.len());
+        for segment in wire.segments {
+            let window = Window(segment.window);
+            let slips = segment.size / SLIP as u64;
+            let fits = segment.size % SLIP as u64 == 0
+                && (1..=MAX_SLIPS).contains(&slips)
+                && window.0 <= MAX_DECIMAL
+                && segments.last().is_none_or(|last| last.window < window);
+            if !fits {
+                return Err(FeedError::Listing(window));
+            }
+            segments.push(Leaf {
+                kind: LeafKind::Segment,
+                digest: encoding::from_hex(&segment.digest).ok_or(MALFORMED)?,
+                size: segment.size,
+                window,
+            });
+        }
+        Ok(Self(segments))
+    }
+
+    /// How many segments it lists.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it lists none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Rosters {
+    /// The voice key of a member in the roster of an epoch.
+    #[must_use]
+    pub fn voice(&self, epoch: u64, member: &str) -> Option<PublicKey<VoiceRole>> {
+        voice(self.0.get(&epoch)?, member)
+    }
+
+    /// Whether what `member` signed under `epoch` is the team's when it was logged in the window that began at `start`: the roster in force then names the
+    /// same key, or is older than the one of `epoch`.
+    #[must_use]
+    pub fn is_of_the_team(&self, epoch: u64, member: &str, start: Time) -> bool {
+        let by_date = self
+            .0
+            .values()
+            .rev()
+            .find(|roster| roster.issued() <= start);
+        let in_force = by_date.or_else(|| self.0.values().next());
+        in_force.is_some_and(|roster| {
+            let signed = self.voice(epoch, member);
+            signed.is_some() && (roster.epoch() < epoch || voice(roster, member) == signed)
+        })
+    }
+}
+
+fn voice(roster: &Roster, member: &str) -> Option<PublicKey<VoiceRole>> {
+    let member = roster.members().iter().find(|other| other.name == member)?;
+    Some(member.voice.key().clone())
+}

@@ -1,0 +1,271 @@
+//! Reading the feed of servers that are honest, and of some that change, hide or invent.
+
+use sealdrop_client::feed::{Feed, FeedError, Listing};
+use sealdrop_client::{ClientError, system};
+use sealdrop_core::encoding::hex;
+use sealdrop_core::phrase::Phrase;
+use sealdrop_core::roster::Seen;
+use sealdrop_core::slip::SLIP;
+use sealdrop_core::slip::clue::Seeker;
+use sealdrop_core::time::{Time, Window};
+use serde_json::json;
+
+use crate::client;
+use crate::support::{Answer, LyingServer, Saying, WINDOW};
+
+fn phrase(n: u8) -> Phrase {
+    Phrase::from_entropy(&[n; 16])
+}
+
+/// The window so many before the one of now.
+fn ago(server: &LyingServer, windows: u64) -> Window {
+    Window(server.window().0 - windows)
+}
+
+fn read(server: &LyingServer, phrase: &Phrase) -> Result<Feed, FeedError> {
+    let client = client(server);
+    let box_key = &server.address.box_key;
+    let listing = client.feed_listing()?;
+    let the_box = client.fetch_box(box_key, system::now(), Seen::default())?;
+    let keys = phrase.keys(box_key);
+    let seeker = Seeker::new(&keys.clue, box_key);
+    client.read_feed(&listing, &the_box, &seeker, system::now(), &mut |_| {})
+}
+
+/// A server with three segments, of which the second holds a message in two parts for `phrase(1)`.
+fn with_mail() -> LyingServer {
+    let server = LyingServer::start();
+    let slips = Saying::new(&server, &phrase(1), &"x".repeat(2_500)).seal();
+    assert_eq!(slips.len(), 2);
+    let windows = [3, 2, 1].map(|n| ago(&server, n));
+    for (window, slips) in windows.into_iter().zip([&[][..], &slips, &[]]) {
+        server.state().add_segment(window, slips);
+    }
+    server
+}
+
+#[track_caller]
+fn refused(server: &LyingServer) -> FeedError {
+    match read(server, &phrase(1)) {
+        Ok(_) => panic!("it was believed"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn slips_are_found_in_the_order_of_the_log_and_nobody_elses() {
+    let server = with_mail();
+    let feed = read(&server, &phrase(1)).unwrap();
+    assert_eq!((feed.segments.len(), feed.found.len()), (3, 2));
+    let middle = ago(&server, 2);
+    assert!(feed.found.iter().all(|found| found.window == middle));
+    assert!(feed.found[0].slip < feed.found[1].slip, "as in the segment");
+    assert!(read(&server, &phrase(2)).unwrap().found.is_empty());
+}
+
+#[test]
+fn an_empty_feed_is_read() {
+    let server = LyingServer::start();
+    server.state().close_window();
+    assert!(read(&server, &phrase(1)).unwrap().segments.is_empty());
+}
+
+#[test]
+fn requests_are_the_same_with_mail_and_without() {
+    let server = with_mail();
+    let mut asked = Vec::new();
+    for n in [1, 2] {
+        server.state().requests.clear();
+        read(&server, &phrase(n)).unwrap();
+        asked.push(server.requests());
+        let requests = server.state().requests.clone();
+        let mut connections: Vec<_> = requests.iter().map(|r| r.connection).collect();
+        connections.dedup();
+        assert_eq!(connections.len(), requests.len(), "a fresh one each");
+    }
+    assert_eq!(asked[0], asked[1]);
+    let first: Vec<&str> = asked[0].iter().take(2).map(String::as_str).collect();
+    assert_eq!(first, ["GET /v1/feed", "GET /v1/box"]);
+    let segments = asked[0].iter().filter(|r| r.starts_with("GET /v1/feed/"));
+    assert_eq!(segments.count(), 3, "every segment, whole");
+}
+
+#[test]
+fn a_segment_that_was_changed_is_refused_and_named() {
+    let server = with_mail();
+    let window = ago(&server, 2);
+    let path = format!("/v1/feed/{window}");
+    for change in [
+        |bytes: &mut Vec<u8>| bytes[5_000] ^= 1,
+        |bytes: &mut Vec<u8>| bytes.truncate(SLIP),
+        |bytes: &mut Vec<u8>| bytes.push(0),
+    ] {
+        let path = path.clone();
+        server.lie(move |request, state| {
+            let mut bytes = state.segments[&window].clone();
+            change(&mut bytes);
+            (request.path == path).then(|| Answer::bytes(bytes))
+        });
+        let error = refused(&server);
+        assert!(
+            matches!(error, FeedError::Changed(at) if at == window),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&window.to_string()), "{error}");
+    }
+    server.lie(move |request, _| (request.path == path).then(|| Answer::new(404)));
+    let error = refused(&server);
+    assert!(
+        matches!(error, FeedError::Missing(at) if at == window),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_segment_that_the_log_does_not_hold_is_refused_and_named() {
+    // Listed and served alike, but not what was logged: another feed than others are shown.
+    let server = with_mail();
+    let window = ago(&server, 2);
+    server.state().segments.get_mut(&window).unwrap()[4_000] ^= 1;
+    let error = refused(&server);
+    assert!(
+        matches!(error, FeedError::NotLogged(at) if at == window),
+        "{error}"
+    );
+
+    // The bytes of another window's segment.
+    let server = with_mail();
+    let other = server.state().segments[&ago(&server, 3)].clone();
+    server.state().segments.insert(window, other);
+    let error = refused(&server);
+    assert!(
+        matches!(error, FeedError::NotLogged(at) if at == window),
+        "{error}"
+    );
+
+    // Not under the newest checkpoint.
+    let server = with_mail();
+    let closed = server.state().closed;
+    server.state().add_segment(server.window(), &[]);
+    server.state().closed = closed;
+    let error = refused(&server);
+    assert!(
+        matches!(error, FeedError::NotLogged(at) if at == server.window()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_listing_that_no_honest_server_makes_is_refused() {
+    let digest = hex(&[1; 32]);
+    let segment =
+        |window: u64, size: u64| json!({"window": window, "digest": digest, "size": size});
+    let parse = |segments| Listing::parse(json!({ "segments": segments }).to_string().as_bytes());
+    assert_eq!(
+        parse(vec![segment(4, 4_096), segment(9, 262_144)])
+            .unwrap()
+            .len(),
+        2
+    );
+    for (bad, at) in [
+        (vec![segment(4, 4_096), segment(4, 4_096)], 4),
+        (vec![segment(4, 4_096), segment(3, 4_096)], 3),
+        (vec![segment(5, 4_095)], 5),
+        (vec![segment(6, 0)], 6),
+        (vec![segment(7, 65 * 4_096)], 7),
+        (vec![segment(1 << 60, 4_096)], 1 << 60),
+    ] {
+        assert!(matches!(parse(bad), Err(FeedError::Listing(window)) if window.0 == at));
+    }
+    for bad in [
+        "",
+        "{}",
+        "[]",
+        r#"{"segments":[{"window":1,"digest":"00","size":4096}]}"#,
+    ] {
+        let error = Listing::parse(bad.as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, FeedError::Client(ClientError::Malformed(_))),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn more_segments_than_the_box_keeps_are_refused_before_any_is_fetched() {
+    let server = LyingServer::start();
+    let most = 7_776_000 / WINDOW + 48 + 3;
+    let first = server.window().0 - most;
+    let segment = |n| json!({"window": first + n, "digest": hex(&[1; 32]), "size": 4_096});
+    let segments: Vec<_> = (0..most).map(segment).collect();
+    server.lie_at("/v1/feed", json!({ "segments": segments }).to_string());
+    assert!(matches!(refused(&server), FeedError::TooMany));
+    assert_eq!(server.requests(), ["GET /v1/feed", "GET /v1/box"]);
+}
+
+#[test]
+fn a_clock_may_be_wrong_by_a_day_and_not_by_more() {
+    let server = with_mail();
+    let client = client(&server);
+    let box_key = &server.address.box_key;
+    let the_box = client
+        .fetch_box(box_key, system::now(), Seen::default())
+        .unwrap();
+    let keys = phrase(1).keys(box_key);
+    let listing = client.feed_listing().unwrap();
+    let found = |now| {
+        let seeker = Seeker::new(&keys.clue, box_key);
+        let feed = client.read_feed(&listing, &the_box, &seeker, now, &mut |_| {});
+        feed.map(|feed| feed.found.len())
+    };
+    let now = system::now().0;
+    assert_eq!(found(Time(now + 86_400)).unwrap(), 2);
+    assert_eq!(found(Time(now - 80_000)).unwrap(), 2);
+    let error = found(Time(now - 2 * 86_400)).unwrap_err();
+    assert!(matches!(error, FeedError::Ahead(_)), "{error}");
+}
+
+#[test]
+fn rosters_are_fetched_back_to_the_oldest_segment_and_must_be_the_boxs() {
+    let server = with_mail();
+    // The roster of the fixture, epoch 3, was issued after the oldest segment began; older ones were before.
+    let keys = server.keys();
+    let mut draft = server.state().roster.draft().clone();
+    let start = ago(&server, 3).start(WINDOW).0;
+    for (epoch, issued) in [(1, start - 10), (2, start)] {
+        draft.epoch = epoch;
+        draft.issued = Time(issued);
+        draft.members.truncate(1);
+        draft.devices.truncate(1);
+        server.state().older.push(keys.sign(&draft));
+    }
+    let feed = read(&server, &phrase(1)).unwrap();
+    let asked = server.requests();
+    assert!(asked.contains(&"GET /v1/box/2".into()) && !asked.contains(&"GET /v1/box/1".into()));
+    assert!(feed.rosters.voice(2, "ben").is_none() && feed.rosters.voice(3, "ben").is_some());
+    // Who has joined since speaks for the team at once; who has left does not, under an older roster.
+    assert!(feed.rosters.is_of_the_team(3, "ben", Time(start)));
+    assert!(!feed.rosters.is_of_the_team(2, "ben", Time(start)));
+
+    let one = server.state().older[0].clone();
+    server.state().older.clear();
+    let policy = server.state().policy.clone();
+    let file = sealdrop_client::BoxFile {
+        roster: one.note().clone(),
+        policy,
+    };
+    server.lie_at("/v1/box/2", file.to_json());
+    assert!(matches!(refused(&server), FeedError::Roster(2)));
+}
+
+#[test]
+fn a_request_for_a_segment_that_breaks_is_made_again() {
+    let server = with_mail();
+    let mut broken = 2;
+    server.lie(move |request, _| {
+        let breaks = request.path.starts_with("/v1/feed/") && broken > 0;
+        broken -= u32::from(breaks);
+        breaks.then(Answer::cut)
+    });
+    assert_eq!(read(&server, &phrase(1)).unwrap().found.len(), 2);
+}
