@@ -122,6 +122,7 @@ pub(crate) enum Error {
     LengthRequired,
     TooLarge,
     NotADrop,
+    NotSlips,
     NoRoster,
     Full,
     Busy,
@@ -130,7 +131,7 @@ pub(crate) enum Error {
 
 impl Error {
     #[cfg(test)]
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::NotAMember,
         Self::Refused,
@@ -142,6 +143,7 @@ impl Error {
         Self::LengthRequired,
         Self::TooLarge,
         Self::NotADrop,
+        Self::NotSlips,
         Self::NoRoster,
         Self::Full,
         Self::Busy,
@@ -210,6 +212,11 @@ impl Error {
                 422,
                 "not-a-drop",
                 "The body is not shaped as a drop for this box's roster. Fetch the roster again."
+            ),
+            Self::NotSlips => problem!(
+                422,
+                "not-slips",
+                "The body is not a member's share of slips by this box's roster. Fetch the roster again."
             ),
             Self::NoRoster => problem!(503, "no-roster", "The box has no roster yet."),
             Self::Full => problem!(503, "full", "The server has no room left. Try again later."),

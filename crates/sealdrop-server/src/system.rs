@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use getrandom::rand_core::{CryptoRng, UnwrapErr};
 use sealdrop_core::time::Time;
 
 /// Where the time comes from. Tests move it; [`system_clock`] is the real one.
@@ -22,6 +23,11 @@ pub fn system_clock() -> Clock {
                 .map_or(0, |since| since.as_secs()),
         )
     })
+}
+
+/// The system's CSPRNG. It panics on a system that has none, as nothing can be done there.
+pub(crate) fn rng() -> impl CryptoRng {
+    UnwrapErr(getrandom::SysRng)
 }
 
 /// N bytes from the system's CSPRNG.

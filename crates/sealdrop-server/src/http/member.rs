@@ -8,8 +8,16 @@ use sealdrop_core::request::{HEADER, Received, Request, UnverifiedRequest};
 use super::App;
 use crate::error::Error;
 
-/// Lets a member's request pass, once, and gives what was signed, with its note. Every refusal is the same 401.
-pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<(Request, Note), Error> {
+/// What a member signed.
+pub(super) struct Signed {
+    /// The member's handle.
+    pub(super) member: String,
+    pub(super) request: Request,
+    pub(super) note: Note,
+}
+
+/// Lets a member's request pass, once. Every refusal is the same 401.
+pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<Signed, Error> {
     let rosters = app.store.rosters().ok_or(Error::NotAMember)?;
     let roster = &rosters.current;
     let mut values = parts.headers.get_all(HEADER).iter();
@@ -42,5 +50,9 @@ pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<(Request, N
         .map_err(|_| Error::NotAMember)?;
     app.nonces
         .remember(request.nonce, app.store.open_window())?;
-    Ok((request, unverified.note().clone()))
+    Ok(Signed {
+        member: device.member().to_owned(),
+        request,
+        note: unverified.note().clone(),
+    })
 }

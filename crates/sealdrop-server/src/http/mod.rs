@@ -2,6 +2,7 @@
 
 mod boxes;
 mod drops;
+mod feed;
 mod log;
 mod member;
 mod nonces;
@@ -110,6 +111,9 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Arc<App>>)> {
             "/v1/windows/{window}/release",
             post(windows::release),
         ),
+        (Method::POST, "/v1/slips", post(feed::post)),
+        (Method::GET, "/v1/feed", get(feed::list)),
+        (Method::GET, "/v1/feed/{window}", get(feed::segment)),
         (Method::GET, "/log/vkey", get(log::vkey)),
         (Method::GET, "/log/checkpoint", get(log::checkpoint)),
         (

@@ -115,13 +115,13 @@ pub(super) async fn release(State(app): State<Arc<App>>, request: Request) -> An
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
     let body = Incoming::new(request, &app.limits)?.all().await?;
-    let (signed, note) = member::check(&app, &parts, &body)?;
+    let signed = member::check(&app, &parts, &body)?;
     let window = window?;
     // What desks will read in the log.
-    if signed.releases() != Some(Window(window)) {
+    if signed.request.releases() != Some(Window(window)) {
         return Err(Error::BadRequest);
     }
-    app.store.release(window, note.to_string()).await?;
+    app.store.release(window, signed.note.to_string()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

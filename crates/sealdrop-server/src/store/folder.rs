@@ -4,7 +4,7 @@
 //! VERSION               the layout's number
 //! lock                  held by the running server
 //! log.key               the private half of the log key
-//! index.db*             SQLite: the index over the packs, the log's tiles, checkpoints, rosters
+//! index.db*             SQLite: the index over the packs, the log's tiles, checkpoints, rosters, the feed
 //! packs/<window>/pack   drops and other leaves, appended
 //! packs/<window>/<hex>  one large drop
 //! uploads/              resumable uploads under way

@@ -1,8 +1,8 @@
 //! The index: SQLite beside the packs.
 //!
 //! A commit in the course of accepting drops is not synced, because the packs are, and the index is made whole from them after a crash. What the
-//! packs do not hold for good (rosters, releases, checkpoints, which windows are gone) is committed with a sync
-//! ([`Index::durably`]), and so is all of a window before its packs are removed.
+//! packs do not hold for good (rosters, releases, segments, checkpoints, which windows are gone) or not at all (slips of the open window) is
+//! committed with a sync ([`Index::durably`]), and so is all of a window before its packs are removed.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS checkpoint (size INTEGER PRIMARY KEY, window INTEGER,
 CREATE TABLE IF NOT EXISTS cosignature (
     size INTEGER NOT NULL, witness TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, witness)
 ) STRICT, WITHOUT ROWID;
+-- What members posted for the open window. It goes as the window's segment comes.
+CREATE TABLE IF NOT EXISTS slips (member TEXT PRIMARY KEY, slips BLOB NOT NULL) STRICT, WITHOUT ROWID;
+-- The feed. bytes: null when the segment has expired.
+CREATE TABLE IF NOT EXISTS segment (window INTEGER PRIMARY KEY, digest BLOB NOT NULL, size INTEGER NOT NULL, bytes BLOB) STRICT;
 ";
 
 /// One connection to the index.
@@ -58,6 +62,14 @@ pub(crate) struct DropRow {
     pub(crate) leaf: Leaf,
     /// Where its body begins in the pack; `None` if it is a file of its own.
     pub(crate) at: Option<u64>,
+}
+
+/// A segment of the feed, without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentRow {
+    pub(crate) window: u64,
+    pub(crate) digest: [u8; 32],
+    pub(crate) size: u64,
 }
 
 type Result<T> = rusqlite::Result<T>;
@@ -124,6 +136,20 @@ impl Index {
     pub(super) fn checkpoint(&self) -> Result<()> {
         self.db
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
+    /// The same to its end, and cuts the WAL off: of what was deleted nothing is left in it. Fails while somebody reads for long.
+    pub(super) fn checkpoint_and_cut(&self) -> Result<()> {
+        let busy: bool = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy {
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+                None,
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn meta(&self, name: &str) -> Result<Option<String>> {
@@ -222,12 +248,51 @@ impl Index {
             .optional()
     }
 
-    /// The notes of the latest two rosters, latest first, with their policies.
-    pub(super) fn latest_rosters(&self) -> Result<Vec<(String, String)>> {
+    /// The notes of the latest `limit` rosters, latest first, with their policies.
+    pub(super) fn latest_rosters(&self, limit: usize) -> Result<Vec<(String, String)>> {
         self.db
-            .prepare("SELECT note, policy FROM roster ORDER BY epoch DESC LIMIT 2")?
+            .prepare("SELECT note, policy FROM roster ORDER BY epoch DESC LIMIT ?1")?
+            .query_map([signed(limit as u64)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    }
+
+    /// What each member posted for the open window.
+    pub(super) fn slips(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        self.db
+            .prepare("SELECT member, slips FROM slips")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
+    }
+
+    /// The segments that have not expired, up to that of this window, rising.
+    pub(super) fn segments(&self, up_to: u64) -> Result<Vec<SegmentRow>> {
+        self.db
+            .prepare_cached(
+                "SELECT window, digest, size FROM segment WHERE window <= ?1 AND bytes IS NOT NULL ORDER BY window",
+            )?
+            .query_map([signed(up_to)], |row| {
+                Ok(SegmentRow {
+                    window: number(row, 0)?,
+                    digest: row.get(1)?,
+                    size: number(row, 2)?,
+                })
+            })?
+            .collect()
+    }
+
+    /// The segment of a window: `None` if it has none, and no bytes if it has expired.
+    pub(super) fn segment(&self, window: u64) -> Result<Option<Option<Vec<u8>>>> {
+        self.db
+            .prepare_cached("SELECT bytes FROM segment WHERE window = ?1")?
+            .query_row([signed(window)], |row| row.get(0))
+            .optional()
+    }
+
+    /// Whether a window has its segment.
+    pub(super) fn has_segment(&self, window: u64) -> Result<bool> {
+        self.db
+            .prepare_cached("SELECT 1 FROM segment WHERE window = ?1")?
+            .exists([signed(window)])
     }
 
     pub(super) fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>> {
@@ -363,6 +428,26 @@ impl Writing<'_> {
         self.run(
             "INSERT INTO checkpoint VALUES (?1, ?2, ?3)",
             params![signed(size), window.map(signed), note],
+        )
+    }
+
+    pub(super) fn post_slips(&self, member: &str, slips: &[u8]) -> Result<()> {
+        self.run("INSERT INTO slips VALUES (?1, ?2)", params![member, slips])
+    }
+
+    /// A window's segment. Who posted what is forgotten with it.
+    pub(super) fn segment(&self, window: u64, digest: &[u8; 32], bytes: &[u8]) -> Result<()> {
+        self.run(
+            "INSERT INTO segment VALUES (?1, ?2, ?3, ?4)",
+            params![signed(window), digest, signed(bytes.len() as u64), bytes],
+        )?;
+        self.run("DELETE FROM slips", [])
+    }
+
+    pub(super) fn expire_segment(&self, window: u64) -> Result<()> {
+        self.run(
+            "UPDATE segment SET bytes = NULL WHERE window = ?1",
+            [signed(window)],
         )
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod folder;
 pub(crate) mod index;
 mod pack;
 mod recover;
+mod slips;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ use crate::error::{Error, StartError};
 use crate::system::Clock;
 use disk::Disk;
 use folder::Folder;
-use index::{DropRow, Index};
+use index::{DropRow, Index, SegmentRow};
 
 /// How finely an outsider may learn how full the store was, at most.
 const STEP: u64 = 64 << 20;
@@ -102,6 +103,8 @@ pub(crate) struct Rosters {
 #[derive(Clone, Default)]
 pub(crate) struct Published {
     pub(crate) size: u64,
+    /// The window that it closed; `None` before the first. The feed goes up to it, so that whoever has seen a segment finds it in the log.
+    pub(crate) window: Option<u64>,
     pub(crate) note: Arc<str>,
 }
 
@@ -131,6 +134,11 @@ pub(crate) enum Job {
         witness: String,
         line: String,
         answer: Answer<()>,
+    },
+    Slips {
+        member: String,
+        slips: Vec<u8>,
+        answer: Answer<Window>,
     },
     /// Closes and expires windows if their time has come.
     Tick,
@@ -284,6 +292,16 @@ impl Store {
         .await
     }
 
+    /// Takes a member's share of slips for the open window; the window whose segment will hold them. Their shape was checked.
+    pub(crate) async fn post_slips(&self, member: String, slips: Vec<u8>) -> Result<Window, Error> {
+        self.job(|answer| Job::Slips {
+            member,
+            slips,
+            answer,
+        })
+        .await
+    }
+
     /// Lets the writer look at the clock.
     pub(crate) async fn tick(&self) {
         let _ = self.jobs.send(Job::Tick).await;
@@ -392,6 +410,24 @@ impl Store {
                 Err(Error::Internal)
             }
         }
+    }
+
+    /// The segments that have not expired, rising.
+    pub(crate) fn segments(&self) -> Result<Vec<SegmentRow>, Error> {
+        self.published().window.map_or_else(
+            || Ok(Vec::new()),
+            |last| self.ask(|index| index.segments(last)),
+        )
+    }
+
+    /// The bytes of a window's segment.
+    pub(crate) fn segment(&self, window: u64) -> Result<Vec<u8>, Error> {
+        if self.published().window.is_none_or(|last| window > last) {
+            return Err(Error::NotFound);
+        }
+        self.ask(|index| index.segment(window))?
+            .ok_or(Error::NotFound)?
+            .ok_or(Error::Gone)
     }
 
     /// The bytes of a tile of the published tree.

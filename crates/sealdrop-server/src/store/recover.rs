@@ -4,7 +4,7 @@
 //! record names are removed; so are the packs of windows that the index says are gone. A window that was left open is closed if its
 //! time is over, by the same code as ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -45,6 +45,8 @@ pub(super) fn open(options: Options) -> Result<(Writer, Index), StartError> {
     let windows = index.windows()?;
     let held = hold(&folder, &index, &windows)?;
     let rosters = rosters(&folder, &index, &options.box_key)?;
+    let last_closed = windows.iter().rev().find(|row| row.closed);
+    let last_closed = last_closed.map(|row| row.number);
     let (published, frontier) = match latest {
         None => {
             let note = Checkpoint::empty(log_vkey.name())
@@ -54,6 +56,7 @@ pub(super) fn open(options: Options) -> Result<(Writer, Index), StartError> {
             (
                 Published {
                     size: 0,
+                    window: None,
                     note: note.into(),
                 },
                 Frontier::new(),
@@ -64,6 +67,7 @@ pub(super) fn open(options: Options) -> Result<(Writer, Index), StartError> {
             (
                 Published {
                     size,
+                    window: last_closed,
                     note: note.into(),
                 },
                 frontier,
@@ -82,6 +86,8 @@ pub(super) fn open(options: Options) -> Result<(Writer, Index), StartError> {
         .find(|row| !row.closed && !row.gone && window_length.is_some());
     let open = left_open.map(|row| reopen(&folder, row)).transpose()?;
     let next = index.next_leaf()?;
+    let segments = index.segments(last_closed.unwrap_or(0))?;
+    let segments: BTreeSet<u64> = segments.iter().map(|row| row.window).collect();
     let reader = Index::open_reader(&folder.index())?;
     let shared = Shared {
         disk: options.disk,
@@ -101,16 +107,15 @@ pub(super) fn open(options: Options) -> Result<(Writer, Index), StartError> {
     };
     let mut writer = Writer {
         shared: Arc::new(shared),
+        box_key: options.box_key,
         index,
+        segments,
+        untidy: true,
         next,
         frontier,
         window_length,
         open,
-        last_closed: windows
-            .iter()
-            .rev()
-            .find(|row| row.closed)
-            .map(|row| row.number),
+        last_closed,
         heartbeat: options.heartbeat,
     };
     // A full disk or a clock behind the log are no reason not to serve what is here.
@@ -162,7 +167,8 @@ fn replay(folder: &Folder, index: &mut Index, box_key: &BoxKey) -> Result<(), St
             return Err(broken("a pack is shorter than it was"));
         }
         let (records, end) = whole_records(&pack, &dir, from).map_err(at)?;
-        if end < len {
+        if len > from {
+            // What a killed process wrote may not be on the disk yet, and the index is about to build on it.
             pack.set_len(end)
                 .and_then(|()| pack.sync_all())
                 .map_err(at)?;
@@ -183,6 +189,7 @@ fn replay(folder: &Folder, index: &mut Index, box_key: &BoxKey) -> Result<(), St
             .map_err(at)?
             .ok_or_else(|| broken("a roster is unreadable"))?;
         let releases = releases(&pack, &records).map_err(at)?;
+        let segments = segments(&pack, &records).map_err(at)?;
         index.durably(|w| {
             w.open_window(window, next)?;
             for record in &records {
@@ -196,6 +203,9 @@ fn replay(folder: &Folder, index: &mut Index, box_key: &BoxKey) -> Result<(), St
             }
             for (released, note) in &releases {
                 w.remove_window(*released, Some(note))?;
+            }
+            for (digest, segment) in &segments {
+                w.segment(window, digest, segment)?;
             }
             w.indexed(window, end)
         })?;
@@ -221,6 +231,15 @@ fn releases(pack: &File, records: &[Record]) -> std::io::Result<Vec<(u64, String
         }
     }
     Ok(releases)
+}
+
+/// The segment among the records: a window that was about to be closed has the one that was made for it, and gets no other.
+fn segments(pack: &File, records: &[Record]) -> std::io::Result<Vec<([u8; 32], Vec<u8>)>> {
+    records
+        .iter()
+        .filter(|record| record.leaf.kind == LeafKind::Segment)
+        .map(|record| Ok((record.leaf.digest, read_body(pack, record)?)))
+        .collect()
 }
 
 /// The whole records from `from` on, and where they end.
@@ -342,7 +361,7 @@ fn rosters(
     index: &Index,
     box_key: &BoxKey,
 ) -> Result<Option<Rosters>, StartError> {
-    let mut latest = index.latest_rosters()?.into_iter().map(|(note, policy)| {
+    let mut latest = index.latest_rosters(2)?.into_iter().map(|(note, policy)| {
         let roster = Note::parse(note.as_bytes())
             .ok()
             .and_then(|note| Roster::verify_ignoring_expiry(&note, box_key).ok());
@@ -401,5 +420,6 @@ fn reopen(folder: &Folder, row: &WindowRow) -> Result<OpenWindow, StartError> {
         number: row.number,
         pack,
         len,
+        segment: None,
     })
 }

@@ -4,7 +4,7 @@
 //! on the way, the pack is cut back to where it was, and the batch is refused. If that fails too, or a sync fails for another reason than a
 //! full disk, nobody knows what is on the disk: the store then refuses everything until a restart has looked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sealdrop_core::encoding;
+use sealdrop_core::key::BoxKey;
 use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::log::tile::WIDTH;
@@ -35,7 +36,12 @@ const BATCH_BYTES: u64 = 64 << 20;
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
+    pub(super) box_key: BoxKey,
     pub(super) index: Index,
+    /// The windows whose segments are in the feed.
+    pub(super) segments: BTreeSet<u64>,
+    /// Something was deleted of which the index's WAL may still have a copy.
+    pub(super) untidy: bool,
     /// The number of the next leaf.
     pub(super) next: u64,
     /// The edge of the published tree.
@@ -54,6 +60,8 @@ pub(super) struct OpenWindow {
     pub(super) pack: File,
     /// The length of the pack; after a failure there may be more bytes, of no meaning.
     pub(super) len: u64,
+    /// Made, and not stored yet because storing it failed.
+    pub(super) segment: Option<Arc<[u8]>>,
 }
 
 /// A leaf that is about to be appended.
@@ -160,6 +168,13 @@ impl Writer {
                     let result = self.index.durably(|w| w.cosignature(size, &witness, &line));
                     let _ = answer.send(result.map_err(|e| Failure::from(e).into()));
                 }
+                Job::Slips {
+                    member,
+                    slips,
+                    answer,
+                } => {
+                    let _ = answer.send(self.take_slips(&member, &slips));
+                }
                 Job::Tick => {
                     let _ = self.turn();
                     self.expire();
@@ -175,14 +190,24 @@ impl Writer {
     }
 
     /// Stamps what is live, and tidies the index. Also done when nothing happened, so that it shows nothing.
-    fn beat(&self) {
-        if let Err(error) = self.index.checkpoint() {
-            tracing::warn!(%error, "the index cannot be tidied");
-        }
+    fn beat(&mut self) {
+        self.tidy();
         let open = self.open.as_ref().map(|open| open.number);
         self.shared
             .folder
             .stamp_live(open, self.shared.stamp_time());
+    }
+
+    fn tidy(&mut self) {
+        let result = if self.untidy {
+            self.index.checkpoint_and_cut()
+        } else {
+            self.index.checkpoint()
+        };
+        match result {
+            Ok(()) => self.untidy = false,
+            Err(error) => tracing::warn!(%error, "the index cannot be tidied"),
+        }
     }
 
     // Drops.
@@ -398,7 +423,7 @@ impl Writer {
         self.shared.failed.store(true, Ordering::Relaxed);
     }
 
-    fn ready(&mut self) -> Result<(), Error> {
+    pub(super) fn ready(&mut self) -> Result<(), Error> {
         if self.shared.failed.load(Ordering::Relaxed) {
             return Err(Error::Busy);
         }
@@ -453,6 +478,7 @@ impl Writer {
             number,
             pack,
             len: 0,
+            segment: None,
         });
         self.shared.open_window.store(number, Ordering::Relaxed);
         self.shared.look_at_room();
@@ -467,22 +493,34 @@ impl Writer {
         Ok(())
     }
 
-    /// Pads the log, signs its checkpoint, and ends the window. docs/protocol.md, "Checkpoint".
+    /// Appends the window's segment and the pads, signs the log's checkpoint, and ends the window. docs/protocol.md, "Feed" and "Checkpoint".
     fn close(&mut self) -> Result<(), Failure> {
-        let Some(open) = &self.open else {
+        let Some(number) = self.open.as_ref().map(|open| open.number) else {
             return Ok(());
         };
-        let number = open.number;
-        let pads: Vec<_> = (0..PADDING - self.next % PADDING)
-            .map(|_| Entry {
-                leaf: Leaf::pad(system::random(), Window(number)),
-                body: Vec::new(),
+        let segment = self.make_segment()?;
+        let mut entries = Vec::new();
+        if let Some(segment) = &segment {
+            entries.push(Entry {
+                leaf: Leaf {
+                    kind: LeafKind::Segment,
+                    digest: encoding::sha256(segment),
+                    size: segment.len() as u64,
+                    window: Window(number),
+                },
+                body: vec![&segment[..]],
                 apart: false,
-            })
-            .collect();
-        let (from, to) = (self.frontier.size(), self.next + pads.len() as u64);
+            });
+        }
+        let pads = PADDING - (self.next + entries.len() as u64) % PADDING;
+        entries.extend((0..pads).map(|_| Entry {
+            leaf: Leaf::pad(system::random(), Window(number)),
+            body: Vec::new(),
+            apart: false,
+        }));
+        let (from, to) = (self.frontier.size(), self.next + entries.len() as u64);
         let mut leaves = self.index.leaves(from, self.next)?;
-        leaves.extend(pads.iter().map(|pad| pad.leaf));
+        leaves.extend(entries.iter().map(|entry| entry.leaf));
         debug_assert_eq!(leaves.len() as u64, to - from);
         let mut frontier = self.frontier.clone();
         let mut tiles: BTreeMap<(u8, u64), Vec<u8>> = BTreeMap::new();
@@ -515,9 +553,12 @@ impl Writer {
             root: frontier.root(),
         };
         let note: Arc<str> = checkpoint.sign(&shared.log_key).to_string().into();
-        self.append(&pads, true, |w| {
+        self.append(&entries, true, |w| {
             for ((level, index), hashes) in &tiles {
                 w.tile(*level, *index, hashes)?;
+            }
+            if let Some(segment) = &segment {
+                w.segment(number, &entries[0].leaf.digest, segment)?;
             }
             w.checkpoint(to, Some(number), &note)?;
             w.close_window(number)
@@ -525,40 +566,57 @@ impl Writer {
         self.frontier = frontier;
         self.open = None;
         self.last_closed = Some(number);
+        self.segments.insert(number);
         *shared
             .published
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Published { size: to, note };
+            .unwrap_or_else(PoisonError::into_inner) = Published {
+            size: to,
+            window: Some(number),
+            note,
+        };
+        // Of who posted what.
+        self.untidy = true;
+        self.tidy();
         folder::stamp_files_in(&shared.folder.window(number), shared.stamp_time());
         Ok(())
     }
 
-    /// Removes the bodies of windows whose retention is over. docs/protocol.md, "Windows".
+    /// Removes the bodies and the segments of windows whose retention is over. docs/protocol.md, "Windows".
     pub(super) fn expire(&mut self) {
         let rosters = self.shared.rosters();
         let Some(rosters) = rosters else { return };
         let (length, retention) = (rosters.current.window_length(), rosters.current.retention());
         let now: Time = (self.shared.clock)();
         let open = self.open.as_ref().map(|open| open.number);
+        let is_over = |window: &u64| {
+            Some(*window) != open && Window(*window).is_expired(length, retention, now)
+        };
         let held = self
             .shared
             .held
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let over: Vec<u64> = held
-            .keys()
-            .copied()
-            .filter(|&window| {
-                Some(window) != open && Window(window).is_expired(length, retention, now)
-            })
-            .collect();
+        let bodies: BTreeSet<u64> = held.keys().copied().filter(is_over).collect();
         std::mem::drop(held);
+        // Those of released windows too.
+        let mut over: BTreeSet<u64> = self.segments.iter().copied().filter(is_over).collect();
+        over.extend(&bodies);
         for window in over {
-            if let Err(error) = self.index.durably(|w| w.remove_window(window, None)) {
+            let removed = self.index.durably(|w| {
+                if bodies.contains(&window) {
+                    w.remove_window(window, None)?;
+                }
+                w.expire_segment(window)
+            });
+            if let Err(error) = removed {
                 let _ = Failure::from(error);
                 return;
             }
-            self.remove(window);
+            self.segments.remove(&window);
+            if bodies.contains(&window) {
+                self.remove(window);
+            }
         }
     }
 

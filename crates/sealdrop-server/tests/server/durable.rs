@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sealdrop_server::{Disk, RealDisk};
 
+use crate::feed::{accepted, segment, slips};
 use crate::support::*;
 
 /// A disk that a test can hold up, fill, and break.
@@ -297,4 +298,60 @@ async fn an_index_that_does_not_go_with_its_packs_is_refused() {
     std::fs::remove_dir_all(world.pack(FIRST).parent().unwrap()).unwrap();
     let error = world.try_start().await.unwrap_err().to_string();
     assert!(error.contains("a pack is missing"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_slips_and_a_window_closes_once_it_can_with_those_promised() {
+    let disk = Arc::new(TestDisk::default());
+    let mut world = World::still(2);
+    world.config.disk = disk.clone();
+    world.config.limits.reserve = 1 << 20;
+    world.team.slips = 2;
+    world.start().await;
+    world.publish(1).await;
+    let (one, two) = (slips(1, 1), slips(1, 2));
+    assert_eq!(accepted(&world, 0, &one).await, FIRST);
+    // Within the reserve nothing more is taken, and the window closes in spite of it.
+    disk.free.store((1 << 20) + 4_000, Ordering::SeqCst);
+    let refused = world.as_member(1, "POST", "/v1/slips", &two).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.json()["type"], "urn:sealdrop:error:full");
+    assert_eq!(accepted(&world, 0, &one).await, FIRST, "it is there");
+    world.next_window().await;
+    let first = segment(&world, FIRST).await;
+    assert!(
+        first
+            .as_chunks::<4_096>()
+            .0
+            .iter()
+            .any(|slip| slip[..] == one)
+    );
+
+    // Where not even that fits, it closes later, with all that was promised.
+    disk.free.store(0, Ordering::SeqCst);
+    assert_eq!(accepted(&world, 1, &two).await, FIRST + 1);
+    disk.fills_up.store(true, Ordering::SeqCst);
+    world.hands.set((FIRST + 2) * LENGTH + 10);
+    assert_eq!(
+        world.post("/v1/drops", &drop_of(2, 65_536, 1)).await.status,
+        503
+    );
+    let refused = world.as_member(0, "POST", "/v1/slips", &slips(1, 3)).await;
+    assert_eq!(refused.status, 503);
+    let path = format!("/v1/feed/{}", FIRST + 1);
+    assert_eq!(world.get(&path).await.status, 404);
+    disk.fills_up.store(false, Ordering::SeqCst);
+    until("the window to close", async || {
+        world.get(&path).await.status == 200
+    })
+    .await;
+    let second = segment(&world, FIRST + 1).await;
+    assert!(
+        second
+            .as_chunks::<4_096>()
+            .0
+            .iter()
+            .any(|slip| slip[..] == two)
+    );
+    assert_eq!(world.get(&format!("/v1/feed/{FIRST}")).await.body, first);
 }

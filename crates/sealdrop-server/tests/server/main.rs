@@ -5,6 +5,7 @@
 mod boxes;
 mod drops;
 mod durable;
+mod feed;
 mod folder;
 mod limits;
 mod log;

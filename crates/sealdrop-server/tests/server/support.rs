@@ -40,6 +40,8 @@ pub(crate) const MAX_DROP: u64 = 4 << 20;
 pub(crate) struct Team {
     pub(crate) secret: BoxSecret,
     pub(crate) members: Vec<TeamMember>,
+    /// Slips per window.
+    pub(crate) slips: u64,
 }
 
 pub(crate) struct TeamMember {
@@ -56,7 +58,11 @@ impl Team {
         let members = (0..size)
             .map(|i| TeamMember::new(&format!("member-{i}"), &mut rng))
             .collect();
-        Self { secret, members }
+        Self {
+            secret,
+            members,
+            slips: 1,
+        }
     }
 
     pub(crate) fn box_key(&self) -> BoxKey {
@@ -72,7 +78,7 @@ impl Team {
             expires: Time(NOON - 100 + 7_776_000),
             window: LENGTH,
             retention: RETENTION,
-            slips: 1,
+            slips: self.slips,
             max_drop: MAX_DROP,
             policy: sha256(POLICY.as_bytes()),
             log: Vkey::<LogRole>::parse(log).unwrap(),
@@ -352,6 +358,18 @@ impl World {
         send(self.addr(), method, path, &[(HEADER, &signed)], body).await
     }
 
+    /// Sends a request that this member's device signs.
+    pub(crate) async fn as_member(
+        &self,
+        member: usize,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Reply {
+        let signed = self.signed_by(&self.team.members[member], method, path, body);
+        send(self.addr(), method, path, &[(HEADER, &signed)], body).await
+    }
+
     pub(crate) async fn fetch(&self, window: u64, drop: &[u8]) -> Reply {
         let path = format!("/v1/windows/{window}/drops/{}", hex(&sha256(drop)));
         self.member("GET", &path, b"").await
@@ -393,6 +411,23 @@ impl World {
     pub(crate) fn pack(&self, window: u64) -> PathBuf {
         self.data().join(format!("packs/{window}/pack"))
     }
+}
+
+/// Every byte below a folder.
+pub(crate) fn everything_in(root: &Path) -> Vec<u8> {
+    files(root)
+        .into_iter()
+        .filter(|path| path.is_file())
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
+/// How often `part` stands in `bytes`.
+pub(crate) fn count_of(bytes: &[u8], part: &[u8]) -> usize {
+    bytes
+        .windows(part.len())
+        .filter(|window| *window == part)
+        .count()
 }
 
 /// Polls a condition.

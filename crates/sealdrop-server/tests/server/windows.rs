@@ -10,20 +10,15 @@ use sealdrop_core::time::Time;
 use crate::support::*;
 use crate::verifier::verify;
 
-/// Every byte below the data folder.
 fn everything(world: &World) -> Vec<u8> {
-    files(&world.data())
-        .into_iter()
-        .filter(|path| path.is_file())
-        .flat_map(|path| std::fs::read(path).unwrap())
-        .collect()
+    everything_in(&world.data())
 }
 
 fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-async fn cosign(world: &World, member: usize) {
+pub(crate) async fn cosign(world: &World, member: usize) {
     let note = Note::parse(&world.get("/log/checkpoint").await.body).unwrap();
     let checkpoint = Checkpoint::verify(&note, &world.log_vkey()).unwrap();
     let member = &world.team.members[member];
