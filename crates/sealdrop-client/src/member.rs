@@ -21,6 +21,8 @@ use crate::{Client, ClientError, system};
 const MAX_LISTING: usize = 16 << 20;
 /// The largest entry bundle that the log of this protocol can have: 256 entries of at most 65,535 bytes, after their lengths.
 const MAX_BUNDLE: usize = 256 * 65_537;
+/// The answer to slips: one number.
+const MAX_POSTED: usize = 4096;
 /// Bytes read at once from a download.
 const PIECE: usize = 65_536;
 
@@ -161,6 +163,24 @@ impl<'a> Member<'a> {
     pub fn release(&self, window: Window) -> Result<(), ClientError> {
         self.request("POST", &format!("/v1/windows/{window}/release"), b"", 0)
             .map(drop)
+    }
+
+    /// Posts this member's share of slips for the open window: whole slips, one behind the other. Gives the window whose segment will hold them.
+    ///
+    /// docs/protocol.md, "Feed". Once per window; after a failure the same bytes again, or the server sees which of them are decoys.
+    ///
+    /// # Errors
+    /// As [`Member::request`]: 409 if other slips of this member are in the window already, 422 if these are not a share of slips, 503 if the
+    /// segment is full. [`ClientError::Malformed`].
+    pub fn post_slips(&self, body: &[u8]) -> Result<Window, ClientError> {
+        #[derive(Deserialize)]
+        struct Wire {
+            window: u64,
+        }
+        let bytes = self.request("POST", "/v1/slips", body, MAX_POSTED)?;
+        let wire: Wire = serde_json::from_slice(&bytes)
+            .map_err(|_| ClientError::Malformed("not the window of the slips"))?;
+        Ok(Window(wire.window))
     }
 
     /// The bytes of an entry bundle: [`BundleId::parse`] them, and check their hashes.

@@ -170,3 +170,40 @@ fn listings_that_are_none_are_refused() {
     server.lie(|_, _| Some(Answer::bytes(r#"{"now": 9, "windows": [4, 5]}"#)));
     assert_eq!(member.windows().unwrap().windows, [Window(4), Window(5)]);
 }
+
+#[test]
+fn slips_are_posted_as_they_are_and_the_window_is_a_number() {
+    let server = LyingServer::start();
+    let keys = server.keys();
+    let name = keys.members[0].device();
+    let client = client(&server);
+    let member = client.member(&name, &keys.members[0].access);
+    let body: Vec<u8> = (0..8192_u32).map(|i| (i % 251) as u8).collect();
+    server.lie(|_, _| Some(Answer::bytes(r#"{"window": 7}"#)));
+    assert_eq!(member.post_slips(&body).unwrap(), Window(7));
+    {
+        let state = server.state();
+        let sent = &state.requests[0];
+        assert_eq!(
+            (sent.method.as_str(), sent.path.as_str()),
+            ("POST", "/v1/slips")
+        );
+        assert_eq!(sent.body, body);
+    }
+    for answer in ["", "{}", "7", r#"{"window": -1}"#, r#"{"window": "7"}"#] {
+        server.lie(move |_, _| Some(Answer::bytes(answer)));
+        assert!(
+            matches!(member.post_slips(&body), Err(ClientError::Malformed(_))),
+            "{answer}"
+        );
+    }
+    server.lie(|_, _| Some(Answer::bytes(vec![b' '; 5000])));
+    assert!(matches!(
+        member.post_slips(&body),
+        Err(ClientError::TooLong)
+    ));
+    for status in [409, 422, 503] {
+        server.lie(move |_, _| Some(Answer::new(status)));
+        assert_eq!(member.post_slips(&body).unwrap_err().status(), Some(status));
+    }
+}
