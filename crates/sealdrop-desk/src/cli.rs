@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bundle, inbox, init, publish, sync};
+use crate::{answer, bundle, inbox, init, publish, sync};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -28,6 +28,8 @@ Every day:
   sealdrop-desk inbox                                 what there is
   sealdrop-desk open 1                                read case 1
   sealdrop-desk attachments 1 -o case-1               write its attachments out
+  sealdrop-desk reply 1                               answer, in your editor
+  sealdrop-desk sync                                  posts what waits, once per window
 
 Another member joins:
   sealdrop-desk init --join ADDRESS --member ben      Ben makes his keys
@@ -113,7 +115,8 @@ pub(crate) enum Command {
     },
     /// Fetch new drops, check the server's log, and cosign it
     ///
-    /// Fails loudly, and cosigns nothing, if the server hides, changes or misses a drop, or shows another log than before.
+    /// Fails loudly, and cosigns nothing, if the server hides, changes or misses a drop, or shows another log than before. Once per window it also
+    /// posts your share of slips, decoys where no answer waits, and checks that the ones before are in the feed.
     Sync(sync::Sync),
     /// The cases there are: a report and what its reporter added to it
     Inbox {
@@ -143,6 +146,26 @@ pub(crate) enum Command {
         #[command(flatten)]
         from: inbox::From,
     },
+    /// Answer the reporter of a case, in words or with a file
+    ///
+    /// The text comes from --text, from --from, from standard input, or from your editor ($VISUAL or $EDITOR). It is sealed to the reporter, signed by
+    /// you, and waits in the outbox as slips of 4,096 bytes: a slip holds some 2,000 bytes of it. `sync` posts as many slips in each window whether
+    /// anything waits or not, so nobody can tell when you answered, or whom. The reporter finds it with the phrase.
+    Reply(answer::Reply),
+    /// Ask the reporter of a case something: a reply that is shown as a question
+    Ask(answer::Ask),
+    /// Propose a day to the reporter of a case, for instance that of disclosure
+    ProposeDate(answer::ProposeDate),
+    /// Tell the reporter of a case what state the report is in
+    Status(answer::Status),
+    /// Tell the reporter of a case that it is closed
+    Close(answer::Close),
+    /// Tell the reporter of a case which of the drops you received
+    ///
+    /// It names their entries in the log, of those that are on this machine, so that the reporter can fetch the proof. Nothing acknowledges by itself.
+    Ack(answer::Ack),
+    /// The answers that wait or are on their way, and when they will have arrived
+    Outbox,
     /// The keys of this machine: fingerprints, what the roster says of them, and your card
     #[command(args_conflicts_with_subcommands = true)]
     Keys {

@@ -12,6 +12,8 @@
 //! | `drops/<window>/<digest>.age` | drops as they came |
 //! | `opening` | the drop being opened, if the program died of it |
 //! | `evidence/` | checkpoints that were refused |
+//! | `outbox/` | finished slips on their way to the feed |
+//! | `answers/` | what this member said, sealed to their own recipient; how far each slip has come |
 //! | `inbox.json` | verdicts and case numbers; no text of a report |
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use sealdrop_core::encoding::hex;
+use sealdrop_core::key::{SecretKey, VoiceRole};
 use sealdrop_core::recipient::Recipient;
 use sealdrop_core::report::{Kind, Report};
 use sealdrop_open::{Identity, NoAttachments, Quarantine};
 use serde_json::{Value, json};
 
+use crate::answer::{forecast_json, forecast_line, show_sent};
 use crate::bodies::Bodies;
 use crate::bundle::Bundle;
 use crate::context::{Answer, Context, heading, usage};
@@ -20,7 +22,9 @@ use crate::judge::{Inbox, Message, Opener, Sink, Verdicts, sort};
 use crate::keyring::Keyring;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
 use crate::meant::{Meant, meant};
+use crate::outbox::Outbox;
 use crate::rosters::Rosters;
+use crate::sent::{Answers, Opened, Sent, by_conversation};
 use crate::text;
 
 /// Where the drops come from.
@@ -38,6 +42,7 @@ pub(crate) struct Desk<'a> {
     rosters: Rosters,
     ledgers: Vec<Ledger>,
     identities: Vec<Identity>,
+    voice: Option<SecretKey<VoiceRole>>,
     drops: Vec<Known>,
     bodies: Box<dyn Bodies + 'a>,
     verdicts: Verdicts,
@@ -48,10 +53,11 @@ impl<'a> Desk<'a> {
     pub(crate) fn open(context: &Context, home: &'a Home, from: &From) -> Result<Self> {
         let profile = home.profile()?;
         // Only a machine with an identity needs its keyring to read: one without shows what others have found.
-        let identities = if profile.recipients.is_empty() {
-            Vec::new()
+        let (identities, voice) = if profile.recipients.is_empty() {
+            (Vec::new(), None)
         } else {
-            Keyring::unlock(context, home)?.identities()
+            let keyring = Keyring::unlock(context, home)?;
+            (keyring.identities(), keyring.voice)
         };
         let bundle = from
             .bundle
@@ -74,6 +80,7 @@ impl<'a> Desk<'a> {
             rosters,
             ledgers,
             identities,
+            voice,
             drops,
             bodies,
             verdicts: Verdicts::load(home)?,
@@ -145,7 +152,37 @@ impl<'a> Desk<'a> {
         inbox.quarantine = rest;
     }
 
-    fn require_identity(&self) -> Result<()> {
+    /// The key that signs answers, once.
+    pub(crate) fn take_voice(&mut self) -> Option<SecretKey<VoiceRole>> {
+        self.voice.take()
+    }
+
+    /// The member's own recipient, the one of now.
+    pub(crate) fn own_recipient(&self) -> Option<Recipient> {
+        let first = self.identities.first()?;
+        Some(first.to_public().clone())
+    }
+
+    /// The rosters known here.
+    pub(crate) fn rosters(&self) -> &Rosters {
+        &self.rosters
+    }
+
+    /// What this member said in the case, oldest first, with what could be opened of it.
+    fn answers(&self, answers: &Answers, number: u64) -> Result<Vec<(Sent, Option<Opened>)>> {
+        let mut cases = self.verdicts.cases.iter();
+        let conversation = cases.find(|(_, case)| **case == number);
+        let sent = conversation.and_then(|(conversation, _)| answers.get(conversation));
+        sent.into_iter()
+            .flatten()
+            .map(|sent| {
+                let opened = sent.open(self.home, &self.identities, &self.rosters)?;
+                Ok((sent.clone(), opened))
+            })
+            .collect()
+    }
+
+    pub(crate) fn require_identity(&self) -> Result<()> {
         if self.identities.is_empty() {
             bail!(
                 "there is no identity on this machine: run `bundle out FILE` here, and `open --bundle FILE` on the machine that has one"
@@ -154,7 +191,7 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    fn case<'i>(&self, inbox: &'i Inbox, number: u64) -> Result<&'i [Message]> {
+    pub(crate) fn case<'i>(&self, inbox: &'i Inbox, number: u64) -> Result<&'i [Message]> {
         match inbox.cases.get(&number) {
             Some(messages) => Ok(messages),
             None => bail!(
@@ -164,7 +201,7 @@ impl<'a> Desk<'a> {
     }
 
     /// The report of a message, with its hash and its signature verified again: a verdict is about a digest, and a file may have changed since.
-    fn report(&self, message: &Message) -> Result<Report> {
+    pub(crate) fn report(&self, message: &Message) -> Result<Report> {
         let digest = hex(&message.drop.digest);
         match self
             .opener()
@@ -261,6 +298,7 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         .latest()
         .map_or(1, |latest| latest.roster().window_length());
     let (mut lines, mut cases) = (Vec::new(), Vec::new());
+    let sent = by_conversation(home)?;
     for (number, messages) in &inbox.cases {
         let Some(first) = messages.first() else {
             continue;
@@ -275,6 +313,9 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
             Err(error) => format!("({error:#})"),
         });
         let report = report.and_then(Result::ok);
+        let answers = desk.answers(&sent, *number)?;
+        let said = answers.iter().rev().filter_map(|(_, said)| said.as_ref());
+        let state = said.filter_map(|opened| opened.said.state.clone()).next();
         let since = first.drop.window.start(window);
         cases.push(json!({
             "case": number,
@@ -283,6 +324,8 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
             "window": first.drop.window.0,
             "logged": messages.iter().all(|message| message.drop.index.is_some()),
             "withdrawn": withdrawn,
+            "answers": answers.len(),
+            "state": state,
         }));
         let mut notes = vec![format!(
             "{} {}",
@@ -293,6 +336,10 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
                 "messages"
             }
         )];
+        if !answers.is_empty() {
+            notes.push(counted(answers.len(), "answer"));
+        }
+        notes.extend(state);
         if withdrawn {
             notes.push("withdrawn".into());
         }
@@ -361,6 +408,14 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         inbox.unopened,
         "not opened: there is no identity here; carry them to the machine that has one with `sealdrop-desk bundle out`",
     );
+    let latest = desk.rosters.latest().map(|latest| latest.roster());
+    let forecast = match latest {
+        Some(roster) => Some(Outbox::load(home)?.forecast(roster, sealdrop_client::system::now())),
+        None => None,
+    };
+    if let Some(forecast) = forecast.filter(|forecast| forecast.waiting > 0) {
+        lines.push(format!("\n{}", forecast_line(&forecast)));
+    }
     let quarantine: Vec<Value> = inbox
         .quarantine
         .iter()
@@ -376,7 +431,7 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         .iter()
         .map(|(drop, machine)| json!({ "digest": hex(&drop.digest), "window": drop.window.0, "index": drop.index, "machine": machine }))
         .collect();
-    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": inbox.missing, "unopened": inbox.unopened });
+    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": inbox.missing, "unopened": inbox.unopened, "outbox": forecast.as_ref().map(forecast_json) });
     Ok(Answer::new(json, lines.join("\n")))
 }
 
@@ -406,6 +461,17 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         .latest()
         .map_or(1, |latest| latest.roster().window_length());
     let (mut lines, mut values) = (vec![format!("Case {number}")], Vec::new());
+    let (outbox, mut answers) = (
+        Outbox::load(home)?,
+        desk.answers(&by_conversation(home)?, number)?,
+    );
+    let mut answered = Vec::new();
+    let mut say = |lines: &mut Vec<String>, sent: &Sent, opened: Option<&Opened>| {
+        let (said, value) = show_sent(sent, opened, &outbox);
+        lines.push(String::new());
+        lines.extend(said);
+        answered.push(value);
+    };
     for (position, message) in (1..).zip(messages) {
         let logged = message
             .drop
@@ -429,6 +495,9 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
                 let digest = hex(&message.drop.digest);
                 values
                     .push(json!({ "kind": kind, "digest": digest, "error": format!("{error:#}") }));
+                for (sent, opened) in take_after(&mut answers, message) {
+                    say(&mut lines, &sent, opened.as_ref());
+                }
                 continue;
             }
         };
@@ -458,6 +527,12 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
             "form": report.form,
             "attachments": report.attachments,
         }));
+        for (sent, opened) in take_after(&mut answers, message) {
+            say(&mut lines, &sent, opened.as_ref());
+        }
+    }
+    for (sent, opened) in answers {
+        say(&mut lines, &sent, opened.as_ref());
     }
     if messages
         .iter()
@@ -466,9 +541,22 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         lines.push("\nThe reporter has withdrawn this report.".into());
     }
     Ok(Answer::new(
-        json!({ "case": number, "messages": values }),
+        json!({ "case": number, "messages": values, "answers": answered }),
         lines.join("\n"),
     ))
+}
+
+/// Takes the answers that were written when this message was the newest.
+fn take_after(
+    answers: &mut Vec<(Sent, Option<Opened>)>,
+    message: &Message,
+) -> Vec<(Sent, Option<Opened>)> {
+    let digest = hex(&message.drop.digest);
+    let (now, later) = std::mem::take(answers)
+        .into_iter()
+        .partition(|(sent, _)| sent.after == digest);
+    *answers = later;
+    now
 }
 
 /// The fields that version 1 knows, in their order, then the unknown ones.

@@ -1,5 +1,6 @@
 //! The maintainer's program. Read first: [`run`], then `sync.rs` (what is checked before anything is cosigned) and `judge.rs` (how a drop is opened).
 
+mod answer;
 mod bodies;
 mod bundle;
 mod card;
@@ -17,14 +18,18 @@ mod keys;
 mod ledger;
 mod meant;
 mod members;
+mod outbox;
+mod posting;
 mod publish;
 mod release;
 mod remote;
 mod rosters;
 mod secret;
 mod selftest;
+mod sent;
 mod sync;
 mod text;
+mod words;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -105,6 +110,13 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Attachments { case, out, from } => {
             inbox::attachments(&context, &home()?, case, &out, &from)
         }
+        Command::Reply(args) => answer::reply(&context, &home()?, &args),
+        Command::Ask(args) => answer::ask(&context, &home()?, &args),
+        Command::ProposeDate(args) => answer::propose_date(&context, &home()?, &args),
+        Command::Status(args) => answer::status(&context, &home()?, &args),
+        Command::Close(args) => answer::close(&context, &home()?, &args),
+        Command::Ack(args) => answer::ack(&context, &home()?, &args),
+        Command::Outbox => answer::outbox(&home()?),
         Command::Keys { card, command } => match command {
             None => keys::run(&home()?, card),
             Some(Keys::ExportIdentity { out }) => keys::export_identity(&context, &home()?, &out),

@@ -22,6 +22,7 @@ use crate::evidence::Kept;
 use crate::home::{Home, Profile};
 use crate::keyring::{Device, Keyring};
 use crate::ledger::{Fault, Known, Ledger, Listed, known_drops};
+use crate::posting::{self, Posting};
 use crate::rosters::{Rosters, differences};
 use crate::{publish, remote, text};
 
@@ -118,6 +119,15 @@ impl Syncing<'_> {
         let mut ledger = self.ledger(ledgers, &roster, &now_listed, &mut listed)?;
         let new_entries = self.log(&mut ledger, &roster, &checkpoint, &member)?;
         let fetched = self.bodies(&member, &ledger, &listed, &roster)?;
+        // Before the last checks, whatever they say: a server that hides a drop must not also keep the answers from going out.
+        let posting = posting::run(
+            self.home,
+            self.client,
+            &member,
+            &roster,
+            new_entries.is_some().then_some(&ledger),
+            self.now,
+        )?;
         if let Some(new_entries) = new_entries {
             self.check_listed(&ledger, &mut listed, &roster)?;
             self.check_roster_leaves(&ledger);
@@ -125,9 +135,9 @@ impl Syncing<'_> {
             if self.faults.is_empty() {
                 self.cosign(&mut ledger, device, &member)?;
             }
-            return self.answer(&roster, &ledger, &listed, new_entries, fetched);
+            return self.answer(&roster, &ledger, &listed, new_entries, fetched, &posting);
         }
-        self.answer(&roster, &ledger, &listed, 0, fetched)
+        self.answer(&roster, &ledger, &listed, 0, fetched, &posting)
     }
 
     /// The roster of now, kept; and the ones before it. A desk with the box key renews it when it is due.
@@ -578,6 +588,7 @@ impl Syncing<'_> {
         listed: &Listed,
         new_entries: u64,
         fetched: u64,
+        posting: &Posting,
     ) -> Result<Answer> {
         let ledgers = Ledger::load_all(self.home)?;
         let drops = known_drops(self.home, &ledgers, listed);
@@ -609,6 +620,9 @@ impl Syncing<'_> {
                 lines.push("A drop that the server listed falsely stays a fault until you settle it, when the members have looked into it: `sealdrop-desk sync --forget-listed DIGEST`.".into());
             }
         }
+        lines.extend(posting.remarks.iter().cloned());
+        lines.extend(posting.waiting_line());
+        lines.extend(posting.faults.iter().map(|fault| format!("FAULT  {fault}")));
         let json = json!({
             "epoch": roster.epoch(),
             "expires": roster.expires().0,
@@ -618,9 +632,10 @@ impl Syncing<'_> {
             "not_here": not_here.iter().map(|drop| json!({ "digest": hex(&drop.digest), "window": drop.window.0, "index": drop.index })).collect::<Vec<_>>(),
             "remarks": self.remarks,
             "faults": faults,
+            "answers": posting.to_json(),
         });
         Ok(Answer {
-            failed: !self.faults.is_empty(),
+            failed: !self.faults.is_empty() || !posting.faults.is_empty(),
             ..Answer::new(json, lines.join("\n"))
         })
     }

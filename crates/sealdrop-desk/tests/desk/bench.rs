@@ -186,12 +186,24 @@ impl Bench {
 }
 
 pub(crate) fn run(dir: &Path, who: &str, args: &[&str]) -> Ran {
+    run_with(dir, who, args, &[], "")
+}
+
+/// The same, with more in the environment and something on standard input.
+pub(crate) fn run_with(
+    dir: &Path,
+    who: &str,
+    args: &[&str],
+    env: &[(&str, &str)],
+    input: &str,
+) -> Ran {
     let mut command = Command::cargo_bin("sealdrop-desk").unwrap();
     command
         .env_clear()
         .env("HOME", dir)
         .env("SEALDROP_PASSPHRASE_FILE", dir.join("passphrase"))
         .env("SEALDROP_HOME", dir.join(who));
+    command.envs(env.iter().copied()).write_stdin(input);
     let output = command.args(args).output().unwrap();
     Ran {
         code: output.status.code().unwrap(),

@@ -16,6 +16,7 @@ use sealdrop_core::log::tree;
 use sealdrop_core::note::Note;
 use sealdrop_core::request::UnverifiedRequest;
 use sealdrop_core::roster::Roster;
+use sealdrop_core::slip::SLIP;
 use sealdrop_core::time::{Time, Window};
 
 /// Length of a window in these tests. Real time is far beyond the first ones, so windows can be closed at will.
@@ -47,6 +48,18 @@ pub(crate) struct State {
     pub(crate) refuses_members: bool,
     /// Not every member has cosigned.
     pub(crate) refuses_releases: bool,
+    /// Slips posted, by window and member.
+    pub(crate) slips: BTreeMap<(u64, String), Vec<u8>>,
+    /// How many windows back from now slips are taken for.
+    pub(crate) slips_ago: u64,
+    /// What the posting of slips is answered with instead: a status, and whether they are taken all the same.
+    pub(crate) refuses_slips: Option<(u16, bool)>,
+    /// Windows that a lie about posted slips names.
+    pub(crate) says_window: Option<u64>,
+    /// Every body of slips that came, taken or not.
+    pub(crate) posts: Vec<Vec<u8>>,
+    /// The segments of closed windows.
+    pub(crate) segments: BTreeMap<u64, Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -76,6 +89,12 @@ impl Server {
             requests: Vec::new(),
             refuses_members: false,
             refuses_releases: false,
+            slips: BTreeMap::new(),
+            slips_ago: 0,
+            refuses_slips: None,
+            says_window: None,
+            posts: Vec::new(),
+            segments: BTreeMap::new(),
         };
         let server = Self {
             origin,
@@ -182,6 +201,23 @@ impl State {
                 self.push(LeafKind::Drop, digest, size, window);
             }
         }
+        let mut segment: Vec<&[u8]> = Vec::new();
+        for ((of, _), body) in &self.slips {
+            if *of == window {
+                segment.extend(body.chunks(SLIP));
+            }
+        }
+        segment.sort_unstable();
+        let segment = segment.concat();
+        if !segment.is_empty() {
+            self.push(
+                LeafKind::Segment,
+                sha256(&segment),
+                segment.len() as u64,
+                window,
+            );
+            self.segments.insert(window, segment);
+        }
         loop {
             let random =
                 sha256(&[&window.to_be_bytes()[..], &self.leaves.len().to_be_bytes()].concat());
@@ -270,6 +306,10 @@ impl State {
                 );
             }
             ("GET", "/log/checkpoint") => return ok(self.checkpoint().to_string().into_bytes()),
+            ("GET", path) if path.starts_with("/v1/feed/") => {
+                let window = path.strip_prefix("/v1/feed/")?.parse().ok()?;
+                return ok(self.segments.get(&window)?.clone());
+            }
             ("POST", "/v1/drops") => {
                 let window = sealdrop_client::system::now().0 / WINDOW;
                 let digest = self.accept(body, window);
@@ -368,6 +408,26 @@ impl State {
             }
             self.cosigned.push(note);
             return Some((204, Vec::new()));
+        }
+        if (method, path) == ("POST", "/v1/slips") {
+            self.posts.push(body.to_vec());
+            let (status, takes) = self.refuses_slips.unwrap_or((200, true));
+            let window = sealdrop_client::system::now().0 / WINDOW - self.slips_ago;
+            let machine = UnverifiedRequest::parse(signed?)
+                .ok()?
+                .key_name()
+                .to_owned();
+            if takes {
+                let member = machine.split('/').next()?.to_owned();
+                match self.slips.get(&(window, member.clone())) {
+                    Some(before) if before != body => return Some((409, Vec::new())),
+                    _ => self.slips.insert((window, member), body.to_vec()),
+                };
+            }
+            if status != 200 {
+                return Some((status, Vec::new()));
+            }
+            return json(serde_json::json!({ "window": self.says_window.unwrap_or(window) }));
         }
         if path == "/v1/windows" {
             let windows: Vec<_> = self

@@ -1,0 +1,599 @@
+//! `reply`, `ask`, `propose-date`, `status`, `close`, `ack` and `outbox`: what the maintainers say to a reporter. docs/protocol.md, "Slip".
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use rand_core::Rng as _;
+use sealdrop_client::{show, system};
+use sealdrop_core::encoding::{hex, is_handle};
+use sealdrop_core::key::{SecretKey, VoiceRole};
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
+use sealdrop_core::report::Kind;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::slip::message::{self, Date, Envelope, MAX_LEAVES, MAX_MESSAGE, MessageError};
+use sealdrop_core::slip::{self, PartKind};
+use serde_json::{Value, json};
+
+use crate::context::{Answer, Context, heading, usage};
+use crate::home::Home;
+use crate::inbox::{Desk, From};
+use crate::judge::{Inbox, Verdicts};
+use crate::outbox::{Forecast, Outbox, digest};
+use crate::rosters::Rosters;
+use crate::sent::{Opened, Progress, Sent};
+use crate::text;
+use crate::words::Words;
+
+/// The most bytes of a compressed file.
+const MAX_ATTACHMENT: usize = 65_536;
+/// The most bytes of it before.
+const MAX_FILE: u64 = 16 << 20;
+/// How hard a file is compressed.
+const EFFORT: u8 = 9;
+
+/// `reply`.
+#[derive(clap::Args)]
+pub(crate) struct Reply {
+    /// The number of the case, from `inbox`
+    case: u64,
+    #[command(flatten)]
+    words: Words,
+    /// Send FILE, for instance a patch to test: at most 64 KiB once it is compressed
+    #[arg(long, value_name = "FILE")]
+    attach: Option<PathBuf>,
+    #[command(flatten)]
+    from: From,
+}
+
+/// `ask`.
+#[derive(clap::Args)]
+pub(crate) struct Ask {
+    /// The number of the case, from `inbox`
+    case: u64,
+    #[command(flatten)]
+    words: Words,
+    #[command(flatten)]
+    from: From,
+}
+
+/// `propose-date`.
+#[derive(clap::Args)]
+pub(crate) struct ProposeDate {
+    /// The number of the case, from `inbox`
+    case: u64,
+    /// What is to happen, in one word: `fix`, `release`, `disclosure`
+    #[arg(long, value_name = "WORD", default_value = "disclosure")]
+    what: String,
+    /// The day, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    on: String,
+    #[command(flatten)]
+    words: Words,
+    #[command(flatten)]
+    bundle: From,
+}
+
+/// `status`.
+#[derive(clap::Args)]
+pub(crate) struct Status {
+    /// The number of the case, from `inbox`
+    case: u64,
+    /// In one word, for instance `confirmed`, `fixing`, `fixed`, `disclosed`
+    state: String,
+    #[command(flatten)]
+    words: Words,
+    #[command(flatten)]
+    bundle: From,
+}
+
+/// `close`.
+#[derive(clap::Args)]
+pub(crate) struct Close {
+    /// The number of the case, from `inbox`
+    case: u64,
+    /// Why, in one word, for instance `fixed`, `duplicate`, `not-a-bug`
+    #[arg(long, value_name = "STATE", default_value = "closed")]
+    state: String,
+    #[command(flatten)]
+    words: Words,
+    #[command(flatten)]
+    bundle: From,
+}
+
+/// `ack`.
+#[derive(clap::Args)]
+pub(crate) struct Ack {
+    /// The number of the case, from `inbox`
+    case: u64,
+    #[command(flatten)]
+    words: Words,
+    #[command(flatten)]
+    bundle: From,
+}
+
+pub(crate) fn reply(context: &Context, home: &Home, args: &Reply) -> Result<Answer> {
+    let file = args.attach.as_deref().map(attachment).transpose()?;
+    let mut case = Case::open(context, home, args.case, &args.from)?;
+    let text = match file {
+        Some(_) => args.words.given()?,
+        None => args.words.required()?,
+    };
+    let kind = match file {
+        Some(_) => PartKind::File,
+        None => PartKind::Note,
+    };
+    let said = message::Message {
+        text,
+        file,
+        ..message::Message::default()
+    };
+    case.queue(kind, &said)
+}
+
+pub(crate) fn ask(context: &Context, home: &Home, args: &Ask) -> Result<Answer> {
+    let mut case = Case::open(context, home, args.case, &args.from)?;
+    let said = message::Message {
+        text: args.words.required()?,
+        ..message::Message::default()
+    };
+    case.queue(PartKind::Question, &said)
+}
+
+pub(crate) fn propose_date(context: &Context, home: &Home, args: &ProposeDate) -> Result<Answer> {
+    check_word("--what", &args.what)?;
+    if !is_day(&args.on) {
+        usage!("--on {}: not a day, as in 2026-12-24", show::line(&args.on));
+    }
+    if args.on < show::day(system::now()) {
+        usage!("--on {}: that day is over", args.on);
+    }
+    let mut case = Case::open(context, home, args.case, &args.bundle)?;
+    let date = Date {
+        what: args.what.clone(),
+        on: args.on.clone(),
+    };
+    let said = message::Message {
+        text: args.words.given()?,
+        dates: vec![date],
+        ..message::Message::default()
+    };
+    case.queue(PartKind::Dates, &said)
+}
+
+pub(crate) fn status(context: &Context, home: &Home, args: &Status) -> Result<Answer> {
+    check_word("STATE", &args.state)?;
+    let mut case = Case::open(context, home, args.case, &args.bundle)?;
+    let said = with_state(&args.state, args.words.given()?);
+    case.queue(PartKind::Status, &said)
+}
+
+pub(crate) fn close(context: &Context, home: &Home, args: &Close) -> Result<Answer> {
+    check_word("--state", &args.state)?;
+    let mut case = Case::open(context, home, args.case, &args.bundle)?;
+    let said = with_state(&args.state, args.words.given()?);
+    case.queue(PartKind::Closed, &said)
+}
+
+pub(crate) fn ack(context: &Context, home: &Home, args: &Ack) -> Result<Answer> {
+    let mut case = Case::open(context, home, args.case, &args.bundle)?;
+    let said = message::Message {
+        text: args.words.given()?,
+        leaves: case.leaves()?,
+        ..message::Message::default()
+    };
+    case.queue(PartKind::Ack, &said)
+}
+
+fn with_state(state: &str, text: String) -> message::Message {
+    message::Message {
+        text,
+        state: Some(state.to_owned()),
+        ..message::Message::default()
+    }
+}
+
+fn check_word(name: &str, word: &str) -> Result<()> {
+    if !is_handle(word) {
+        usage!(
+            "{name} {}: one word of a-z, 0-9 and -, of at most 32 characters",
+            show::line(word)
+        );
+    }
+    Ok(())
+}
+
+/// Whether it is a day of the calendar, as `YYYY-MM-DD`.
+fn is_day(text: &str) -> bool {
+    let number = |from: usize, to: usize| {
+        let digits = text.get(from..to)?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+        digits.parse::<u32>().ok()
+    };
+    let (Some(year), Some(month), Some(day)) = (number(0, 4), number(5, 7), number(8, 10)) else {
+        return false;
+    };
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => 0,
+    };
+    text.len() == 10
+        && text.as_bytes()[4] == b'-'
+        && text.as_bytes()[7] == b'-'
+        && (1..=days).contains(&day)
+}
+
+/// A file, compressed as it is sent.
+fn attachment(path: &Path) -> Result<message::File> {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.len() <= 255);
+    let Some(name) = name else {
+        usage!(
+            "--attach {}: not the name of a file, or longer than 255 bytes",
+            path.display()
+        );
+    };
+    let mut content = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let zlib = miniz_oxide::deflate::compress_to_vec_zlib(&content, EFFORT);
+    if zlib.len() > MAX_ATTACHMENT || content.len() as u64 > MAX_FILE {
+        usage!(
+            "--attach {}: {} once it is compressed, and {} is the most: put it where the reporter can fetch it, and reply with the link",
+            path.display(),
+            show::bytes(zlib.len() as u64),
+            show::bytes(MAX_ATTACHMENT as u64)
+        );
+    }
+    Ok(message::File {
+        name,
+        size: content.len() as u64,
+        zlib,
+    })
+}
+
+/// The case that is being answered.
+struct Case<'a> {
+    home: &'a Home,
+    desk: Desk<'a>,
+    inbox: Inbox,
+    number: u64,
+    roster: Roster,
+    voice: SecretKey<VoiceRole>,
+}
+
+impl<'a> Case<'a> {
+    /// Looks for everything that an answer needs, before anybody writes one.
+    fn open(context: &Context, home: &'a Home, number: u64, from: &From) -> Result<Self> {
+        let mut desk = Desk::open(context, home, from)?;
+        desk.require_identity()?;
+        let voice = desk.take_voice().context(
+            "the voice key is not on this machine: answer where it is, and carry the answer with `bundle out`",
+        )?;
+        let inbox = desk.sort(context)?;
+        desk.case(&inbox, number)?;
+        let roster = desk.rosters().expect_latest()?.clone();
+        let name = &home.profile()?.member;
+        match roster.members().iter().find(|m| m.name == *name) {
+            Some(member) if *member.voice.key() == voice.to_public() => {}
+            Some(_) => bail!(
+                "roster {} names another voice key for {name} than the one here, so no reporter would believe the answer: give the card from `sealdrop-desk keys --card` to whoever holds the box key",
+                roster.epoch()
+            ),
+            None => bail!(
+                "roster {} does not name {name}, so no reporter would believe the answer",
+                roster.epoch()
+            ),
+        }
+        Ok(Self {
+            home,
+            desk,
+            inbox,
+            number,
+            roster,
+            voice,
+        })
+    }
+
+    /// The leaves of the case's drops that are here whole and logged, in the order of the log.
+    fn leaves(&self) -> Result<Vec<Leaf>> {
+        let messages = self.desk.case(&self.inbox, self.number)?;
+        let here = messages
+            .iter()
+            .filter(|message| message.drop.index.is_some() && self.desk.report(message).is_ok());
+        let leaves: Vec<Leaf> = here
+            .map(|message| Leaf {
+                kind: LeafKind::Drop,
+                digest: message.drop.digest,
+                size: message.drop.size,
+                window: message.drop.window,
+            })
+            .collect();
+        if leaves.is_empty() {
+            bail!(
+                "no drop of case {} is in the log yet, so there is nothing to acknowledge: run `sealdrop-desk sync` when its window is over",
+                self.number
+            );
+        }
+        // The newest: the ones before were acknowledged by then.
+        Ok(leaves[leaves.len().saturating_sub(MAX_LEAVES)..].to_vec())
+    }
+
+    /// Seals and signs a message, keeps a copy, and puts its slips at the end of the outbox.
+    fn queue(&mut self, kind: PartKind, said: &message::Message) -> Result<Answer> {
+        let messages = self.desk.case(&self.inbox, self.number)?;
+        let newest = messages.last().context("a case has at least one message")?;
+        // All drops of a conversation have the same keys: the conversation is named after them, and each is signed by them.
+        let mut reports = messages
+            .iter()
+            .rev()
+            .map(|message| self.desk.report(message));
+        let report = match reports.next() {
+            Some(Ok(report)) => report,
+            Some(Err(error)) => reports.find_map(Result::ok).ok_or(error)?,
+            None => bail!("case {} has no message", self.number),
+        };
+        let mut rng = system::rng();
+        let mut id = [0; 16];
+        rng.fill_bytes(&mut id);
+        let envelope = Envelope {
+            box_key: self.roster.box_key().clone(),
+            epoch: self.roster.epoch(),
+            conversation: report.conversation,
+            message: id,
+            member: self.home.profile()?.member,
+            kind,
+        };
+        let parts = envelope.parts(said).map_err(|error| match error {
+            MessageError::TooLong => anyhow::anyhow!(
+                "the answer has more than {}: shorten it, or attach it as a file, which is compressed",
+                show::bytes(MAX_MESSAGE as u64)
+            ),
+            error => error.into(),
+        })?;
+        let slips: Vec<_> = parts
+            .iter()
+            .map(|part| slip::seal(part, &report.reporter, &self.voice, &mut rng))
+            .collect();
+        let own = self.desk.own_recipient().context("an identity is here")?;
+        let digests: Vec<String> = slips.iter().map(|slip| digest(slip)).collect();
+        // The copy comes first: what is out and not shown would be said twice.
+        let after = hex(&newest.drop.digest);
+        Sent::keep(
+            self.home,
+            &parts,
+            digests,
+            after,
+            &own,
+            &self.voice,
+            &mut rng,
+        )?;
+        let mut outbox = Outbox::load(self.home)?;
+        outbox.push(slips)?;
+        let forecast = outbox.forecast(&self.roster, system::now());
+        let mut lines = vec![format!(
+            "{} to case {}: queued as {}",
+            kind.as_str(),
+            self.number,
+            slips_word(parts.len() as u64)
+        )];
+        if let Some(file) = &said.file {
+            lines.push(format!(
+                "{} ({}, {} compressed) will have arrived after {}",
+                show::line(&file.name),
+                show::bytes(file.size),
+                show::bytes(file.zlib.len() as u64),
+                windows_word(forecast.windows)
+            ));
+        }
+        lines.push(forecast_line(&forecast));
+        if messages.iter().any(|m| m.kind == Kind::Withdraw) {
+            lines.push("The reporter has withdrawn this report, and may not look again.".into());
+        }
+        if self.home.profile()?.device.is_none() {
+            lines.push("This machine does not connect: carry the slips with `bundle out FILE` to one of yours that does, and `bundle in FILE` there.".into());
+        }
+        let mut value = forecast_json(&forecast);
+        value["case"] = self.number.into();
+        value["kind"] = kind.as_str().into();
+        value["message"] = hex(&id).into();
+        value["slips"] = parts.len().into();
+        Ok(Answer::new(value, lines.join("\n")))
+    }
+}
+
+/// `outbox`: what waits, answer by answer.
+pub(crate) fn outbox(home: &Home) -> Result<Answer> {
+    let profile = home.profile()?;
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let roster = rosters.expect_latest()?;
+    let outbox = Outbox::load(home)?;
+    let forecast = outbox.forecast(roster, system::now());
+    let cases = Verdicts::load(home)?.cases;
+    let (mut lines, mut values) = (Vec::new(), Vec::new());
+    for sent in Sent::load_all(home)? {
+        let progress = sent.progress(&outbox);
+        if matches!(progress, Progress::Out(_)) {
+            continue;
+        }
+        let case = cases.get(&sent.conversation);
+        let to = match case {
+            Some(case) => format!("to case {case}"),
+            None => format!("to conversation {}", sent.conversation),
+        };
+        lines.push(format!(
+            "{to}: {}",
+            progress_text(progress, sent.slips.len())
+        ));
+        values.push(json!({
+            "case": case,
+            "message": sent.message,
+            "slips": sent.slips.len(),
+            "progress": progress_json(progress),
+        }));
+    }
+    lines.push(match forecast.waiting {
+        0 => format!(
+            "Nothing waits. Each sync posts {} once per window all the same, as decoys.",
+            slips_word(forecast.share)
+        ),
+        _ => forecast_line(&forecast),
+    });
+    let mut value = forecast_json(&forecast);
+    value["answers"] = values.into();
+    Ok(Answer::new(value, lines.join("\n")))
+}
+
+/// What the member said, for `open`.
+pub(crate) fn show_sent(
+    sent: &Sent,
+    opened: Option<&Opened>,
+    outbox: &Outbox<'_>,
+) -> (Vec<String>, Value) {
+    let progress = sent.progress(outbox);
+    let far = progress_text(progress, sent.slips.len());
+    let mut value = json!({
+        "message": sent.message,
+        "after": sent.after,
+        "slips": sent.slips.len(),
+        "progress": progress_json(progress),
+    });
+    let Some(opened) = opened else {
+        let line = heading(&format!("→ an answer, {far}"));
+        let why = "cannot be shown: no identity here opens what is kept of it";
+        value["error"] = why.into();
+        return (vec![line, why.into()], value);
+    };
+    let said = &opened.said;
+    let mut lines = vec![heading(&format!(
+        "→ {} by {}, {far}",
+        opened.kind.as_str(),
+        opened.member
+    ))];
+    if let Some(state) = &said.state {
+        lines.push(format!("state: {state}"));
+    }
+    lines.extend(
+        said.dates
+            .iter()
+            .map(|date| format!("{}: {}", date.what, date.on)),
+    );
+    if !said.leaves.is_empty() {
+        lines.push(format!(
+            "received: {} of the drops above",
+            said.leaves.len()
+        ));
+    }
+    if let Some(file) = &said.file {
+        lines.push(format!(
+            "file: {} ({})",
+            show::line(&file.name),
+            show::bytes(file.size)
+        ));
+    }
+    if !said.text.is_empty() {
+        lines.push(text::block(&said.text).trim_end_matches('\n').to_owned());
+    }
+    value["kind"] = opened.kind.as_str().into();
+    value["member"] = opened.member.clone().into();
+    value["text"] = said.text.clone().into();
+    value["state"] = said.state.clone().into();
+    value["dates"] = json!(said.dates);
+    value["leaves"] = said
+        .leaves
+        .iter()
+        .map(|leaf| json!({ "digest": hex(&leaf.digest), "size": leaf.size, "window": leaf.window.0 }))
+        .collect();
+    value["file"] = said
+        .file
+        .as_ref()
+        .map(|file| json!({ "name": file.name, "size": file.size }))
+        .into();
+    (lines, value)
+}
+
+/// How many slips wait, and until when.
+pub(crate) fn forecast_line(forecast: &Forecast) -> String {
+    format!(
+        "{} wait in the outbox; each window takes {}: all are out after {}, not before {}, if this machine syncs in each of them",
+        slips_word(forecast.waiting),
+        forecast.share,
+        windows_word(forecast.windows),
+        show::minute(forecast.not_before)
+    )
+}
+
+/// The same for programs.
+pub(crate) fn forecast_json(forecast: &Forecast) -> Value {
+    let is_waiting = forecast.waiting > 0;
+    json!({
+        "waiting": forecast.waiting,
+        "share": forecast.share,
+        "windows": forecast.windows,
+        "not_before": is_waiting.then_some(forecast.not_before.0),
+    })
+}
+
+fn progress_text(progress: Progress, slips: usize) -> String {
+    match progress {
+        Progress::Waiting(left) => format!("{left} of {} in the outbox", slips_word(slips as u64)),
+        Progress::Posted(window) => {
+            format!("posted in window {window}, to be seen in the feed when that is over")
+        }
+        Progress::Out(window) => format!("in the feed since window {window}"),
+        Progress::Lost => {
+            "never sent: the program ended while it was queued; write it again".into()
+        }
+    }
+}
+
+fn progress_json(progress: Progress) -> Value {
+    match progress {
+        Progress::Waiting(left) => json!({ "waiting": left }),
+        Progress::Posted(window) => json!({ "posted": window.0 }),
+        Progress::Out(window) => json!({ "out": window.0 }),
+        Progress::Lost => json!("lost"),
+    }
+}
+
+fn slips_word(count: u64) -> String {
+    format!("{count} slip{}", if count == 1 { "" } else { "s" })
+}
+
+fn windows_word(count: u64) -> String {
+    format!("{count} window{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_days_of_the_calendar_are_proposed() {
+        for good in ["2026-12-24", "2028-02-29", "2000-02-29"] {
+            assert!(is_day(good), "{good}");
+        }
+        for bad in [
+            "2026-02-29",
+            "2100-02-29",
+            "2026-13-01",
+            "2026-00-10",
+            "2026-04-31",
+            "24.12.2026",
+            "2026-1-1",
+            "2026-12-2é",
+            "+026-12-24",
+            "",
+        ] {
+            assert!(!is_day(bad), "{bad}");
+        }
+    }
+}

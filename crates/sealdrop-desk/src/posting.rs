@@ -1,0 +1,247 @@
+//! The part of `sync` that answers: it posts this member's share of slips, whatever they hold, and checks that the server kept the ones before.
+//! docs/protocol.md, "Feed".
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::Result;
+use sealdrop_client::{Client, ClientError, Member, Problem, system};
+use sealdrop_core::encoding::{hex, sha256};
+use sealdrop_core::log::leaf::LeafKind;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::slip::SLIP;
+use sealdrop_core::time::{Time, Window};
+use serde_json::{Value, json};
+
+use crate::answer::forecast_line;
+use crate::home::Home;
+use crate::judge::Verdicts;
+use crate::ledger::Ledger;
+use crate::outbox::{Forecast, Outbox, share};
+use crate::sent::Sent;
+
+/// The largest segment: 64 slips.
+const MAX_SEGMENT: usize = 64 * SLIP;
+
+/// What came of it.
+pub(crate) struct Posting {
+    /// The window that the server posts them in; `None` if nothing was posted now.
+    pub(crate) posted: Option<Window>,
+    /// What waits afterwards.
+    pub(crate) forecast: Forecast,
+    /// What is worth knowing and no fault.
+    pub(crate) remarks: Vec<String>,
+    /// What the server did with answers that it took.
+    pub(crate) faults: Vec<String>,
+}
+
+impl Posting {
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "posted": self.posted.map(|window| window.0),
+            "waiting": self.forecast.waiting,
+            "share": self.forecast.share,
+            "windows": self.forecast.windows,
+            "remarks": self.remarks,
+            "faults": self.faults,
+        })
+    }
+
+    /// What to say of the slips that wait; nothing if none do.
+    pub(crate) fn waiting_line(&self) -> Option<String> {
+        (self.forecast.waiting > 0).then(|| forecast_line(&self.forecast))
+    }
+}
+
+/// Checks the segments of windows that this machine posted in, then posts for the open one.
+///
+/// `ledger` is `None` if the log was refused: then it says nothing of what the server kept. It needs the device's keys and the outbox, and nothing that opens or signs. Whatever the server answers, the rest of the sync goes on.
+pub(crate) fn run(
+    home: &Home,
+    client: &Client,
+    member: &Member<'_>,
+    roster: &Roster,
+    ledger: Option<&Ledger>,
+    now: Time,
+) -> Result<Posting> {
+    let mut outbox = Outbox::load(home)?;
+    let (mut remarks, mut faults) = (Vec::new(), Vec::new());
+    let windows: Vec<Window> = outbox.posted().map(|(window, _)| window).collect();
+    for (window, ledger) in windows.into_iter().zip(ledger.iter().cycle()) {
+        match look(client, &outbox, ledger, roster, window, now) {
+            Found::NotYet => {}
+            Found::Refused(why) => faults.push(why),
+            Found::Expired => {
+                remarks.push(format!(
+                    "answers: window {window} expired before this machine saw whether the server kept what it took in it"
+                ));
+                settle(home, &mut outbox, window, &[])?;
+            }
+            Found::Missing(missing) => {
+                if !missing.is_empty() {
+                    faults.push(not_kept(home, &outbox, window, &missing)?);
+                }
+                settle(home, &mut outbox, window, &missing)?;
+            }
+        }
+    }
+    let posted = post(&mut outbox, member, roster, now, &mut remarks)?;
+    Ok(Posting {
+        posted,
+        forecast: outbox.forecast(roster, now),
+        remarks,
+        faults,
+    })
+}
+
+fn settle(
+    home: &Home,
+    outbox: &mut Outbox<'_>,
+    window: Window,
+    missing: &[[u8; 32]],
+) -> Result<()> {
+    Sent::are_out(home, &outbox.found(window, missing), window)?;
+    outbox.settle(window, missing)
+}
+
+/// What the log and the feed say of a window that this machine posted in.
+enum Found {
+    /// The window is not over.
+    NotYet,
+    /// It is too late to see.
+    Expired,
+    /// The server does not give the segment that it logged.
+    Refused(String),
+    /// These of the slips are not in the segment.
+    Missing(Vec<[u8; 32]>),
+}
+
+fn look(
+    client: &Client,
+    outbox: &Outbox<'_>,
+    ledger: &Ledger,
+    roster: &Roster,
+    window: Window,
+    now: Time,
+) -> Found {
+    let posted = outbox.posted().find(|(of, _)| *of == window);
+    let slips = posted.map(|(_, slips)| slips).unwrap_or_default();
+    let of_window = |kind: Option<LeafKind>| {
+        let mut leaves = ledger.leaves().iter();
+        leaves.find(|leaf| leaf.window == window && kind.is_none_or(|kind| leaf.kind == kind))
+    };
+    let length = roster.window_length();
+    if window.is_expired(length, roster.retention(), now) {
+        return Found::Expired;
+    }
+    let Some(leaf) = of_window(Some(LeafKind::Segment)) else {
+        // All leaves of a closed window are logged together; a server that closes none hides them too.
+        let is_over = of_window(None).is_some() || ledger.last_window() > Some(window);
+        let is_overdue = now.0 > window.end(length).0.saturating_add(length);
+        return if is_over || is_overdue {
+            Found::Missing(slips.iter().map(|slip| sha256(&slip[..])).collect())
+        } else {
+            Found::NotYet
+        };
+    };
+    let segment = match client.get(&format!("/v1/feed/{window}"), MAX_SEGMENT) {
+        Ok(segment) => segment,
+        Err(error) => {
+            return Found::Refused(format!(
+                "answers: the segment of window {window}, in which this machine posted, could not be fetched: {error}"
+            ));
+        }
+    };
+    if segment.len() as u64 != leaf.size || sha256(&segment) != leaf.digest {
+        return Found::Refused(format!(
+            "answers: what the server gives as the segment of window {window} is not what it logged: reporters may be shown another one"
+        ));
+    }
+    let kept: HashSet<[u8; 32]> = segment.chunks(SLIP).map(sha256).collect();
+    let mut missing: Vec<_> = slips.iter().map(|slip| sha256(&slip[..])).collect();
+    missing.retain(|digest| !kept.contains(digest));
+    Found::Missing(missing)
+}
+
+/// Names what the server took and did not keep.
+fn not_kept(
+    home: &Home,
+    outbox: &Outbox<'_>,
+    window: Window,
+    missing: &[[u8; 32]],
+) -> Result<String> {
+    let cases = Verdicts::load(home)?.cases;
+    let mut parts = HashMap::new();
+    for sent in Sent::load_all(home)? {
+        let case = cases.get(&sent.conversation).copied();
+        for (part, slip) in (1..).zip(&sent.slips) {
+            let of = sent.slips.len();
+            let name = match case {
+                Some(case) => format!("part {part} of {of} of an answer to case {case}"),
+                None => format!("part {part} of {of} of answer {}", sent.message),
+            };
+            parts.insert(slip.digest.clone(), name);
+        }
+    }
+    let names: Vec<String> = missing
+        .iter()
+        .map(|digest| {
+            let digest_hex = hex(digest);
+            match parts.remove(&digest_hex) {
+                _ if outbox.is_decoy(digest) => format!("decoy {}", &digest_hex[..16]),
+                Some(part) => format!("{} ({part})", &digest_hex[..16]),
+                None => digest_hex[..16].to_owned(),
+            }
+        })
+        .collect();
+    Ok(format!(
+        "answers: the server did not keep the answer: of the slips that it took from this machine in window {window} these are not in its segment: {}. They wait again",
+        names.join(", ")
+    ))
+}
+
+/// Posts the share of the open window, if that was not done. A server that does not take it is a remark: the same bytes go with the next sync.
+fn post(
+    outbox: &mut Outbox<'_>,
+    member: &Member<'_>,
+    roster: &Roster,
+    now: Time,
+    remarks: &mut Vec<String>,
+) -> Result<Option<Window>> {
+    let open = roster.window(now);
+    if outbox.has_posted(open) {
+        return Ok(None);
+    }
+    let share = share(roster);
+    let body = outbox.compose(share, roster.box_key(), &mut system::rng())?;
+    let error = match member.post_slips(&body) {
+        Ok(window) if window.0.abs_diff(open.0) <= 1 => {
+            outbox.taken(share, window)?;
+            return Ok(Some(window));
+        }
+        Ok(window) => {
+            remarks.push(format!(
+                "answers: the server says that it took them in window {window}, and it is window {open} by this machine's clock: set the clock, or tell its operator; they wait for the next sync"
+            ));
+            return Ok(None);
+        }
+        Err(error) => error,
+    };
+    remarks.push(match error {
+        ClientError::Status { status: 409, .. } => {
+            // The member's share is out, whoever sent it.
+            outbox.set_last(open)?;
+            "answers: another machine of this member has posted in this window already; what waits here goes in the next".into()
+        }
+        ClientError::Status { status: 404 | 405, .. } => {
+            "answers: the server does not take any: it is older than this program; they wait".into()
+        }
+        ClientError::Status { problem: Some(Problem::Full), .. } => {
+            "answers: the window's segment is full; they go in the next".into()
+        }
+        ClientError::Status { status: 422, .. } => {
+            "answers: the server refuses what this machine posted as no slips; it may have another roster: run `sealdrop-desk sync` again".into()
+        }
+        error => format!("answers: could not be posted, and are sent again, the same bytes, with the next sync: {error}"),
+    });
+    Ok(None)
+}

@@ -1,0 +1,237 @@
+//! What this member said, kept so that a case shows both sides. Nothing of it is on the disk in the clear: a copy of every slip is sealed to
+//! the member's own recipient, as drops are.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use rand_core::CryptoRng;
+use sealdrop_core::encoding::hex;
+use sealdrop_core::key::{SecretKey, VoiceRole};
+use sealdrop_core::recipient::Recipient;
+use sealdrop_core::report::Reporter;
+use sealdrop_core::slip::message::{Assembly, Message};
+use sealdrop_core::slip::{self, Part, PartKind};
+use sealdrop_core::time::Window;
+use sealdrop_open::{Identity, open_slip};
+use serde::{Deserialize, Serialize};
+
+use crate::home::Home;
+use crate::outbox::{ConcatBytes as _, Outbox, cut};
+use crate::rosters::Rosters;
+
+const FOLDER: &str = "answers";
+
+/// An answer, without its text.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    /// Hex of the message id.
+    pub(crate) message: String,
+    /// Hex of the conversation id.
+    pub(crate) conversation: String,
+    /// Hex digest of the newest drop of the case when it was written.
+    pub(crate) after: String,
+    /// In the order of the parts.
+    pub(crate) slips: Vec<SentSlip>,
+    #[serde(skip)]
+    number: u64,
+}
+
+/// One slip of it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SentSlip {
+    /// Hex SHA-256.
+    pub(crate) digest: String,
+    /// The window whose segment holds it, once that was checked.
+    pub(crate) window: Option<u64>,
+}
+
+/// How far an answer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// So many of its slips wait here.
+    Waiting(u64),
+    /// The server took all of them; that it kept them will be seen when this window is over.
+    Posted(Window),
+    /// All are in the feed; the last since this window.
+    Out(Window),
+    /// Not in the outbox and never sent: the program died while it was written.
+    Lost,
+}
+
+/// An answer, opened.
+pub(crate) struct Opened {
+    pub(crate) kind: PartKind,
+    pub(crate) member: String,
+    pub(crate) said: Message,
+}
+
+impl Sent {
+    /// Keeps a copy of an answer: its `parts`, sealed to `own`, and the digests of the slips that are on their way.
+    pub(crate) fn keep(
+        home: &Home,
+        parts: &[Part],
+        digests: Vec<String>,
+        after: String,
+        own: &Recipient,
+        voice: &SecretKey<VoiceRole>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<()> {
+        let first = parts.first().context("an answer has at least one part")?;
+        let number = Self::load_all(home)?.last().map_or(1, |s| s.number + 1);
+        let mut clue = [0; 32];
+        rng.fill_bytes(&mut clue);
+        // Nobody looks for these by their clues.
+        let to = Reporter {
+            recipient: own.clone(),
+            clue,
+            voice: voice.to_public(),
+        };
+        let copies: Vec<_> = parts
+            .iter()
+            .map(|part| slip::seal(part, &to, voice, rng))
+            .collect();
+        home.write(slips_path(number), &copies.concat_bytes())?;
+        let sent = Self {
+            message: hex(&first.message),
+            conversation: first.conversation.to_string(),
+            after,
+            slips: digests
+                .into_iter()
+                .map(|digest| SentSlip {
+                    digest,
+                    window: None,
+                })
+                .collect(),
+            number,
+        };
+        sent.save(home)
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn load_all(home: &Home) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        let entries = match fs::read_dir(home.path(FOLDER)) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).context("cannot read the answers kept here"),
+        };
+        for entry in entries.into_iter().flatten() {
+            let path = entry.context("cannot read the answers kept here")?.path();
+            let number = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
+            if let Some(number) = number {
+                let damaged = || format!("{} is damaged: move it away", path.display());
+                let bytes = fs::read(&path).with_context(damaged)?;
+                let sent: Self = serde_json::from_slice(&bytes).with_context(damaged)?;
+                all.push(Self { number, ..sent });
+            }
+        }
+        all.sort_by_key(|sent| sent.number);
+        Ok(all)
+    }
+
+    /// Notes that these slips are in the segment of a window.
+    pub(crate) fn are_out(home: &Home, digests: &[String], window: Window) -> Result<()> {
+        let digests: HashSet<&String> = digests.iter().collect();
+        for mut sent in Self::load_all(home)? {
+            let mut is_changed = false;
+            for slip in &mut sent.slips {
+                if digests.contains(&slip.digest) && slip.window.is_none() {
+                    slip.window = Some(window.0);
+                    is_changed = true;
+                }
+            }
+            if is_changed {
+                sent.save(home)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far it has come.
+    pub(crate) fn progress(&self, outbox: &Outbox<'_>) -> Progress {
+        let (waiting, posted) = (outbox.waiting(), outbox.on_their_way());
+        let left = |slip: &&SentSlip| waiting.contains(&slip.digest);
+        let left = self.slips.iter().filter(left).count() as u64;
+        if left > 0 {
+            return Progress::Waiting(left);
+        }
+        let windows: Option<Vec<(bool, Window)>> = self
+            .slips
+            .iter()
+            .map(|slip| match slip.window {
+                Some(window) => Some((true, Window(window))),
+                None => posted.get(&slip.digest).map(|window| (false, *window)),
+            })
+            .collect();
+        let Some(windows) = windows.filter(|windows| !windows.is_empty()) else {
+            return Progress::Lost;
+        };
+        let last = windows.iter().map(|(_, window)| *window).max();
+        let last = last.unwrap_or(Window(0));
+        if windows.iter().all(|(is_out, _)| *is_out) {
+            Progress::Out(last)
+        } else {
+            Progress::Posted(last)
+        }
+    }
+
+    /// What it says. `None` if no identity here opens it, or it is damaged.
+    pub(crate) fn open(
+        &self,
+        home: &Home,
+        identities: &[Identity],
+        rosters: &Rosters,
+    ) -> Result<Option<Opened>> {
+        let bytes = home.read(slips_path(self.number))?.unwrap_or_default();
+        let mut assembly: Option<Assembly> = None;
+        for slip in cut(&bytes).unwrap_or_default() {
+            let voice = |part: &Part| {
+                let roster = rosters.get(part.epoch)?;
+                let mut members = roster.members().iter();
+                let member = members.find(|member| member.name == part.member)?;
+                Some(member.voice.key().clone())
+            };
+            let part = identities
+                .iter()
+                .find_map(|identity| open_slip(&slip, identity, voice).ok());
+            let Some(part) = part.filter(|part| hex(&part.message) == self.message) else {
+                return Ok(None);
+            };
+            match &mut assembly {
+                Some(assembly) => drop(assembly.add(part)),
+                None => assembly = Some(Assembly::new(part)),
+            }
+        }
+        Ok(assembly.and_then(|assembly| {
+            let said = assembly.message()?.ok()?;
+            Some(Opened {
+                kind: assembly.envelope.kind,
+                member: assembly.envelope.member,
+                said,
+            })
+        }))
+    }
+
+    fn save(&self, home: &Home) -> Result<()> {
+        home.write_json(format!("{FOLDER}/{:06}.json", self.number), self)
+    }
+}
+
+/// Answers by the hex of their conversation id, oldest first.
+pub(crate) type Answers = BTreeMap<String, Vec<Sent>>;
+
+/// All answers.
+pub(crate) fn by_conversation(home: &Home) -> Result<Answers> {
+    let mut all = Answers::new();
+    for sent in Sent::load_all(home)? {
+        all.entry(sent.conversation.clone()).or_default().push(sent);
+    }
+    Ok(all)
+}
+
+fn slips_path(number: u64) -> String {
+    format!("{FOLDER}/{number:06}.slips")
+}

@@ -1,0 +1,630 @@
+//! What a member answers, and what becomes of it: in the outbox, on the wire, in the feed, and with the reporter.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use sealdrop_core::encoding::{hex, sha256};
+use sealdrop_core::report::Kind;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::slip::clue::Seeker;
+use sealdrop_core::slip::message::{Assembly, Message};
+use sealdrop_core::slip::{self, Part, PartKind, SLIP, Slip};
+use sealdrop_open::{Identity, open_slip};
+
+use crate::bench::{Bench, Reporter, run_with};
+use crate::byhand::{Tar, age_file};
+
+/// The share of a box of one member.
+const SHARE: usize = 8;
+
+/// A box with one case, synced; the first sync has posted decoys for the window before this one.
+fn with_case() -> (Bench, Reporter) {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let drop = reporter.drop(&roster, Kind::Report, "a bug");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.server.lock().slips_ago = 1;
+    bench.desk("ana", &["sync"]).ok();
+    bench.server.lock().slips_ago = 0;
+    (bench, reporter)
+}
+
+fn slips(bytes: &[u8]) -> Vec<Slip> {
+    assert_eq!(bytes.len() % SLIP, 0);
+    bytes
+        .chunks(SLIP)
+        .map(|slip| slip.try_into().unwrap())
+        .collect()
+}
+
+/// What a reporter finds among slips: parts with the member's signature, and how many slips had their clue.
+fn read(reporter: &Reporter, roster: &Roster, all: &[Slip]) -> Vec<Part> {
+    let seeker = Seeker::new(&reporter.keys.clue, roster.box_key());
+    let identity = Identity::new(&reporter.keys.identity);
+    let mine = all.iter().filter(|slip| seeker.finds(slip::split(slip).0));
+    mine.map(|slip| {
+        open_slip(slip, &identity, |part| {
+            let mut members = roster.members().iter();
+            let member = members.find(|member| member.name == part.member)?;
+            Some(member.voice.key().clone())
+        })
+        .unwrap()
+    })
+    .collect()
+}
+
+fn message(parts: Vec<Part>) -> (PartKind, Message) {
+    let mut parts = parts.into_iter();
+    let mut assembly = Assembly::new(parts.next().unwrap());
+    for part in parts {
+        assert!(assembly.add(part));
+    }
+    (assembly.envelope.kind, assembly.message().unwrap().unwrap())
+}
+
+/// The slips that the server holds of ana, for the window of now.
+fn posted(bench: &Bench) -> Vec<Slip> {
+    let state = bench.server.lock();
+    slips(&state.slips[&(bench.server.now(), "ana".to_owned())])
+}
+
+/// The slips in ana's outbox that nobody has seen yet.
+fn waiting(bench: &Bench) -> Vec<Slip> {
+    let entries = std::fs::read_dir(bench.path("ana/outbox")).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        stem.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    paths.sort();
+    paths
+        .iter()
+        .flat_map(|path| slips(&std::fs::read(path).unwrap()))
+        .collect()
+}
+
+/// What is said to the case by this command, as the reporter reads it after one sync.
+fn says(args: &[&str]) -> (PartKind, Message) {
+    let (bench, reporter) = with_case();
+    bench.desk("ana", args).ok();
+    bench.desk("ana", &["sync"]).ok();
+    message(read(&reporter, &bench.server.roster(), &posted(&bench)))
+}
+
+#[test]
+fn a_reply_reaches_the_reporter_signed() {
+    let (bench, reporter) = with_case();
+    let said = bench.json("ana", &["reply", "1", "--text", "Thank you.\n\n"]);
+    assert_eq!(
+        (&said["slips"], &said["waiting"], &said["windows"]),
+        (&1.into(), &1.into(), &1.into())
+    );
+    let synced = bench.json("ana", &["sync"]);
+    assert_eq!(synced["answers"]["posted"], bench.server.now());
+    assert_eq!(synced["answers"]["waiting"], 0);
+    let all = posted(&bench);
+    assert_eq!(all.len(), SHARE);
+    let parts = read(&reporter, &bench.server.roster(), &all);
+    assert_eq!(parts.len(), 1, "the others are decoys");
+    assert_eq!(parts[0].conversation, reporter.keys.conversation);
+    assert_eq!(parts[0].member, "ana");
+    let (kind, said) = message(parts);
+    assert_eq!((kind, said.text.as_str()), (PartKind::Note, "Thank you."));
+}
+
+#[test]
+fn each_command_says_what_it_means() {
+    let (kind, said) = says(&["ask", "1", "--text", "Which version?"]);
+    assert_eq!(
+        (kind, said.text.as_str()),
+        (PartKind::Question, "Which version?")
+    );
+    let (kind, said) = says(&["propose-date", "1", "--on", "2099-12-24"]);
+    assert_eq!(kind, PartKind::Dates);
+    assert_eq!(
+        (said.dates[0].what.as_str(), said.dates[0].on.as_str()),
+        ("disclosure", "2099-12-24")
+    );
+    let (kind, said) = says(&["status", "1", "fixing", "--text", "nearly"]);
+    assert_eq!(
+        (kind, said.state.as_deref(), said.text.as_str()),
+        (PartKind::Status, Some("fixing"), "nearly")
+    );
+    let (kind, said) = says(&["close", "1", "--state", "duplicate"]);
+    assert_eq!(
+        (kind, said.state.as_deref()),
+        (PartKind::Closed, Some("duplicate"))
+    );
+}
+
+#[test]
+fn an_ack_names_the_drops_that_are_here_in_log_order() {
+    let (bench, mut reporter) = with_case();
+    let roster = bench.server.roster();
+    let more = [Kind::FollowUp, Kind::FollowUp].map(|kind| reporter.drop(&roster, kind, "more"));
+    for drop in &more {
+        bench.server.accept(drop, bench.past(8));
+    }
+    bench.server.close(bench.past(8));
+    // This one is listed, and in no log yet.
+    let open = reporter.drop(&roster, Kind::FollowUp, "fresh");
+    bench.server.accept(&open, bench.past(0));
+    bench.desk("ana", &["sync"]).ok();
+    bench.desk("ana", &["ack", "1"]).ok();
+    let state = bench.server.lock();
+    let (kind, said) = message(read(&reporter, &roster, &waiting(&bench)));
+    assert_eq!(kind, PartKind::Ack);
+    let digests: Vec<_> = said.leaves.iter().map(|leaf| leaf.digest).collect();
+    let logged: Vec<_> = state
+        .leaves
+        .iter()
+        .filter(|leaf| said.leaves.contains(leaf))
+        .map(|leaf| leaf.digest)
+        .collect();
+    assert_eq!(digests, logged);
+    assert_eq!(digests[1..], [sha256(&more[0]), sha256(&more[1])]);
+}
+
+#[test]
+fn a_case_that_is_in_no_log_is_not_acknowledged() {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "fresh");
+    bench.server.accept(&drop, bench.past(0));
+    bench.desk("ana", &["sync"]).ok();
+    bench
+        .desk("ana", &["ack", "1"])
+        .fails(1, &["in the log yet", "sync"]);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 0);
+}
+
+#[test]
+fn a_file_comes_out_as_it_went_in_and_the_desk_says_when() {
+    let (bench, reporter) = with_case();
+    // Hardly compressible, so that it needs more windows than one.
+    let patch: Vec<u8> = (0..1_000_u32)
+        .flat_map(|n| sha256(&n.to_be_bytes()))
+        .collect();
+    std::fs::write(bench.path("fix.patch"), &patch).unwrap();
+    let said = bench.json("ana", &["reply", "1", "--attach", &bench.arg("fix.patch")]);
+    let (slips_, windows) = (
+        said["slips"].as_u64().unwrap(),
+        said["windows"].as_u64().unwrap(),
+    );
+    assert_eq!(windows, slips_.div_ceil(SHARE as u64));
+    assert!(windows > 1);
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(
+        inbox.contains(&format!("{slips_} slips wait"))
+            && inbox.contains(&format!("after {windows} windows")),
+        "{inbox}"
+    );
+    // Every slip of it stands in the outbox; what is posted of it is the first of them.
+    bench.desk("ana", &["sync"]).ok();
+    let mut all = posted(&bench);
+    assert_eq!(
+        bench.json("ana", &["outbox"])["waiting"],
+        slips_ - SHARE as u64
+    );
+    all.extend(waiting(&bench));
+    let (kind, said) = message(read(&reporter, &bench.server.roster(), &all));
+    assert_eq!(kind, PartKind::File);
+    let file = said.file.unwrap();
+    assert_eq!(
+        (file.name.as_str(), file.size),
+        ("fix.patch", patch.len() as u64)
+    );
+    let content = miniz_oxide::inflate::decompress_to_vec_zlib(&file.zlib).unwrap();
+    assert_eq!(content, patch);
+}
+
+#[test]
+fn a_file_that_stays_large_is_refused() {
+    let (bench, _) = with_case();
+    let noise: Vec<u8> = (0..2_100_u32)
+        .flat_map(|n| sha256(&n.to_be_bytes()))
+        .collect();
+    std::fs::write(bench.path("noise"), &noise).unwrap();
+    bench
+        .desk("ana", &["reply", "1", "--attach", &bench.arg("noise")])
+        .fails(2, &["65,536 bytes is the most"]);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 0);
+}
+
+#[test]
+fn mistakes_queue_nothing() {
+    let (bench, _) = with_case();
+    bench
+        .desk("ana", &["reply", "7", "--text", "x"])
+        .fails(1, &["no case 7"]);
+    bench
+        .desk("ana", &["reply", "1", "--text", " \n"])
+        .fails(2, &["there is no text"]);
+    bench
+        .desk("ana", &["propose-date", "1", "--on", "2026-02-30"])
+        .fails(2, &["not a day"]);
+    bench
+        .desk("ana", &["propose-date", "1", "--on", "2020-01-01"])
+        .fails(2, &["that day is over"]);
+    bench
+        .desk("ana", &["status", "1", "Nearly Done"])
+        .fails(2, &["one word"]);
+    let long = "x".repeat(128_000);
+    std::fs::write(bench.path("long"), long).unwrap();
+    bench
+        .desk("ana", &["reply", "1", "--from", &bench.arg("long")])
+        .fails(1, &["128,000 bytes", "attach"]);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 0);
+}
+
+#[test]
+fn text_comes_from_a_file_and_from_standard_input() {
+    let (bench, reporter) = with_case();
+    std::fs::write(bench.path("text"), "from a file\n").unwrap();
+    bench
+        .desk("ana", &["reply", "1", "--from", &bench.arg("text")])
+        .ok();
+    run_with(bench.dir.path(), "ana", &["ask", "1"], &[], "from a pipe\n").ok();
+    run_with(bench.dir.path(), "ana", &["reply", "1"], &[], "").fails(2, &["there is no text"]);
+    bench.desk("ana", &["sync"]).ok();
+    let parts = read(&reporter, &bench.server.roster(), &posted(&bench));
+    let texts: Vec<_> = parts
+        .into_iter()
+        .map(|part| message(vec![part]).1.text)
+        .collect();
+    assert_eq!(
+        texts,
+        ["from a file", "from a pipe"],
+        "in the order in which they were written"
+    );
+}
+
+#[test]
+fn a_sync_posts_as_many_slips_whether_anything_waits_or_not() {
+    let [silent, speaking] = [false, true].map(|speaks| {
+        let (bench, _) = with_case();
+        let before = bench.server.lock().requests.len();
+        if speaks {
+            bench.desk("ana", &["reply", "1", "--text", "hello"]).ok();
+        }
+        bench.desk("ana", &["sync"]).ok();
+        // And once is all there is in a window.
+        bench.desk("ana", &["reply", "1", "--text", "again"]).ok();
+        bench.desk("ana", &["sync"]).ok();
+        let state = bench.server.lock();
+        let lengths: Vec<usize> = state.posts.iter().map(Vec::len).collect();
+        (state.requests[before..].to_vec(), lengths)
+    });
+    assert_eq!(silent, speaking);
+    assert_eq!(silent.1, [SHARE * SLIP; 2], "one for each window");
+}
+
+#[test]
+fn a_post_that_failed_is_sent_again_with_the_same_bytes() {
+    let (bench, _) = with_case();
+    bench.desk("ana", &["reply", "1", "--text", "first"]).ok();
+    // The server took it, and its answer was lost.
+    bench.server.lock().refuses_slips = Some((500, true));
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(
+        said.contains("the same bytes, with the next sync"),
+        "{said}"
+    );
+    bench.desk("ana", &["reply", "1", "--text", "second"]).ok();
+    bench.server.lock().refuses_slips = None;
+    bench.desk("ana", &["sync"]).ok();
+    let posts = bench.server.lock().posts.clone();
+    assert_eq!(posts.len(), 3);
+    assert_eq!(posts[1], posts[2]);
+    assert_eq!(
+        bench.json("ana", &["outbox"])["waiting"],
+        1,
+        "the second waits"
+    );
+}
+
+#[test]
+fn a_server_without_the_endpoint_or_with_a_full_segment_is_no_failed_sync() {
+    let (bench, _) = with_case();
+    bench
+        .desk("ana", &["reply", "1", "--text", "patience"])
+        .ok();
+    for (status, says) in [
+        (404, "does not take any"),
+        (405, "does not take any"),
+        (422, "another roster"),
+        (401, "could not be posted"),
+        (409, "another machine of this member"),
+    ] {
+        bench.server.lock().refuses_slips = Some((status, false));
+        let said = bench.desk("ana", &["sync"]).ok();
+        assert!(
+            said.contains(says) && said.contains("1 slip"),
+            "{status}: {said}"
+        );
+    }
+    bench.server.lock().refuses_slips = None;
+    let before = bench.server.lock().posts.len();
+    let said = bench.json("ana", &["sync"]);
+    assert_eq!(said["answers"]["waiting"], 1);
+    assert_eq!(
+        bench.server.lock().posts.len(),
+        before,
+        "after 409 nothing more goes in this window"
+    );
+}
+
+#[test]
+fn a_server_that_names_a_window_far_away_has_not_taken_anything() {
+    let (bench, _) = with_case();
+    bench.desk("ana", &["reply", "1", "--text", "now"]).ok();
+    let far = bench.server.now() + 1000;
+    bench.server.lock().says_window = Some(far);
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(
+        said.contains("set the clock") && said.contains("1 slip"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_the_feed_holds_is_seen_there() {
+    let (bench, _) = with_case();
+    bench.desk("ana", &["reply", "1", "--text", "kept"]).ok();
+    let open = |bench: &Bench| bench.json("ana", &["open", "1"])["answers"][0]["progress"].clone();
+    assert_eq!(open(&bench)["waiting"], 1);
+    bench.desk("ana", &["sync"]).ok();
+    let window = bench.server.now();
+    assert_eq!(open(&bench)["posted"], window);
+    bench.server.close(window - 1);
+    bench.server.close(window);
+    bench.desk("ana", &["sync"]).ok();
+    assert_eq!(open(&bench)["out"], window);
+    let fetched = |bench: &Bench| {
+        let state = bench.server.lock();
+        let feed = state.requests.iter().filter(|r| r.contains("/v1/feed/"));
+        feed.count()
+    };
+    assert_eq!(
+        fetched(&bench),
+        2,
+        "both windows that it posted in, decoys or not"
+    );
+    bench.desk("ana", &["sync"]).ok();
+    assert_eq!(fetched(&bench), 2, "once");
+}
+
+#[test]
+fn server_loses_an_answer_that_it_took() {
+    let (bench, reporter) = with_case();
+    bench
+        .desk("ana", &["reply", "1", "--text", "precious"])
+        .ok();
+    bench.desk("ana", &["sync"]).ok();
+    let window = bench.server.now();
+    let lost = posted(&bench);
+    {
+        // It keeps the decoys of the window before, and none of this one's; the case is named.
+        let mut state = bench.server.lock();
+        state.close(window - 1);
+        let kept = lost[SHARE - 1];
+        state.slips.insert((window, "ana".into()), kept.to_vec());
+        state.close(window);
+    }
+    let ran = bench.desk("ana", &["sync"]);
+    let name = &hex(&sha256(&lost[0]))[..16];
+    ran.fails(
+        1,
+        &[
+            "FAULT",
+            "the server did not keep the answer",
+            name,
+            "part 1 of 1 of an answer to case 1",
+        ],
+    );
+    assert!(
+        !bench.server.lock().cosigned.is_empty(),
+        "the log is cosigned all the same: drops are another matter"
+    );
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 1);
+    // It goes again, with the decoys that were lost too, so that the server learns nothing from what comes twice.
+    std::fs::write(bench.path("ana/outbox/state.json"), {
+        let text = std::fs::read_to_string(bench.path("ana/outbox/state.json")).unwrap();
+        let mut state: serde_json::Value = serde_json::from_str(&text).unwrap();
+        state["last"] = (window - 1).into();
+        state.to_string()
+    })
+    .unwrap();
+    bench.server.lock().slips.clear();
+    bench.desk("ana", &["sync"]).ok();
+    let again = posted(&bench);
+    assert_eq!(again[..SHARE - 1], lost[..SHARE - 1]);
+    assert_ne!(again[SHARE - 1], lost[SHARE - 1]);
+    let (_, said) = message(read(&reporter, &bench.server.roster(), &again));
+    assert_eq!(said.text, "precious");
+}
+
+#[test]
+fn server_shows_another_segment_than_it_logged() {
+    let (bench, _) = with_case();
+    let window = bench.past(1);
+    bench.server.close(window);
+    let good = bench.server.lock().segments[&window].clone();
+    let mut bad = good.clone();
+    bad[5] ^= 1;
+    bench.server.lock().segments.insert(window, bad);
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["is not what it logged", &window.to_string()]);
+    bench.server.lock().segments.remove(&window);
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["could not be fetched"]);
+    bench.server.lock().segments.insert(window, good);
+    bench.desk("ana", &["sync"]).ok();
+}
+
+#[test]
+fn server_logs_a_window_without_a_segment() {
+    let (bench, _) = with_case();
+    let window = bench.past(1);
+    bench.server.lock().slips.clear();
+    bench.server.close(window);
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["did not keep the answer", "decoy "]);
+    // It is said once; the decoys go again.
+    bench.desk("ana", &["sync"]).ok();
+}
+
+#[test]
+fn a_case_shows_both_sides_and_no_text_is_at_rest() {
+    let (bench, mut reporter) = with_case();
+    bench
+        .desk(
+            "ana",
+            &["status", "1", "confirmed", "--text", "CANARY\x1b[2J one"],
+        )
+        .ok();
+    let roster = bench.server.roster();
+    let more = reporter.drop(&roster, Kind::FollowUp, "more of it");
+    bench.server.accept(&more, bench.past(8));
+    bench.server.close(bench.past(8));
+    bench.desk("ana", &["sync"]).ok();
+    bench
+        .desk(
+            "ana",
+            &[
+                "propose-date",
+                "1",
+                "--on",
+                "2099-01-31",
+                "--text",
+                "CANARY two",
+            ],
+        )
+        .ok();
+    let shown = bench.desk("ana", &["open", "1"]).ok();
+    let at = |text: &str| {
+        shown
+            .find(text)
+            .unwrap_or_else(|| panic!("{text} is not in {shown}"))
+    };
+    assert!(at("about a bug") < at("state: confirmed"));
+    assert!(at("  CANARY\\x1b[2J one") < at("about more of it"));
+    assert!(at("about more of it") < at("disclosure: 2099-01-31"));
+    assert!(at("disclosure: 2099-01-31") < at("  CANARY two"));
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(
+        inbox.contains("2 messages, 2 answers, confirmed"),
+        "{inbox}"
+    );
+    let mut folders = vec![bench.path("ana")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            for canary in ["CANARY", "confirmed", "2099-01-31"] {
+                assert!(
+                    !bytes.windows(canary.len()).any(|w| w == canary.as_bytes()),
+                    "{canary} in {}",
+                    path.display()
+                );
+            }
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0);
+        }
+    }
+}
+
+#[test]
+fn only_the_drops_of_the_conversation_say_to_whom_an_answer_goes() {
+    let (bench, reporter) = with_case();
+    let roster = bench.server.roster();
+    // Mallory claims the conversation, with keys of her own; and replays what the reporter sent.
+    let mut mallory = Reporter::new(66, roster.box_key());
+    let report = mallory.report(&roster, Kind::FollowUp, "send it to me", &[]);
+    let json = String::from_utf8(report.to_json().unwrap()).unwrap();
+    let json = json.replace(
+        &report.conversation.to_string(),
+        &reporter.keys.conversation.to_string(),
+    );
+    let recipients = [roster.members()[0].recipient.clone()];
+    let tar = Tar::bare(json.as_bytes(), &mallory.keys.voice);
+    let forged = age_file(&mallory.file_key(), &recipients, &tar);
+    bench.server.accept(&forged, bench.past(8));
+    bench.server.close(bench.past(8));
+    bench
+        .desk("ana", &["reply", "1", "--text", "for the reporter"])
+        .ok();
+    bench.desk("ana", &["sync"]).ok();
+    bench
+        .desk("ana", &["reply", "1", "--text", "and this"])
+        .ok();
+    let inbox = bench.json("ana", &["inbox"]);
+    assert_eq!(inbox["quarantine"][0]["reason"], "bad signature");
+    assert_eq!(inbox["cases"][0]["messages"], 1);
+    let all = posted(&bench);
+    for of in [&all, &waiting(&bench)] {
+        assert_eq!(read(&reporter, &roster, of).len(), 1);
+        assert_eq!(read(&mallory, &roster, of).len(), 0);
+    }
+}
+
+#[test]
+fn a_withdrawal_threads_into_its_case_and_answers_still_go() {
+    let (bench, mut reporter) = with_case();
+    let roster = bench.server.roster();
+    let drop = reporter.drop(&roster, Kind::Withdraw, "never mind");
+    bench.server.accept(&drop, bench.past(8));
+    bench.server.close(bench.past(8));
+    bench.desk("ana", &["sync"]).ok();
+    let inbox = bench.json("ana", &["inbox"]);
+    assert_eq!(inbox["cases"].as_array().unwrap().len(), 1);
+    assert_eq!(inbox["cases"][0]["withdrawn"], true);
+    let said = bench
+        .desk("ana", &["close", "1", "--state", "withdrawn"])
+        .ok();
+    assert!(said.contains("has withdrawn this report"), "{said}");
+}
+
+#[test]
+fn a_machine_without_an_identity_posts_decoys() {
+    let (bench, _) = with_case();
+    bench.join_device("courier");
+    bench.desk("courier", &["sync"]).ok();
+    let state = bench.server.lock();
+    assert_eq!(state.posts.last().unwrap().len(), SHARE * SLIP);
+    drop(state);
+    bench
+        .desk("courier", &["reply", "1", "--text", "x"])
+        .fails(1, &["no identity on this machine"]);
+    // The member's share is out: the other machine waits for the next window.
+    bench.desk("ana", &["reply", "1", "--text", "later"]).ok();
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(said.contains("another machine of this member"), "{said}");
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 1);
+}
+
+#[test]
+fn a_former_member_answers_nothing() {
+    let bench = Bench::new();
+    bench.join("ben");
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "a bug");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.desk("ben", &["sync"]).ok();
+    bench.desk("ben", &["reply", "1", "--text", "hello"]).ok();
+    bench.desk("ana", &["member", "remove", "ben"]).ok();
+    bench.desk("ana", &["publish"]).ok();
+    bench.carry("ana", "ben");
+    bench
+        .desk("ben", &["reply", "1", "--text", "hello again"])
+        .fails(1, &["does not name ben", "no reporter would believe"]);
+    assert_eq!(bench.json("ben", &["outbox"])["waiting"], 1);
+}
