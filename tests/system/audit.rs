@@ -1,6 +1,6 @@
 //! What a box's own people can check of a server from outside: each drop that was accepted, and the log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -15,6 +15,7 @@ use sealdrop_core::log::tile::BundleId;
 use sealdrop_core::log::tree;
 use sealdrop_core::note::Note;
 use sealdrop_core::roster::Roster;
+use sealdrop_core::slip::{self, SLIP};
 use sealdrop_core::time::Window;
 use sealdrop_tests::wait_until;
 
@@ -27,6 +28,7 @@ pub(crate) struct World {
     pub(crate) roster: Roster,
     small: Supply,
     large: Supply,
+    share: Vec<u8>,
     next: AtomicU64,
     ledger: Mutex<Ledger>,
 }
@@ -42,6 +44,10 @@ pub(crate) struct Ledger {
     /// Large drops cut off: number, path of the upload.
     pub(crate) broken: Vec<(u64, String)>,
     pub(crate) resumed: usize,
+    /// Shares of slips that got a 200, with the window it named.
+    pub(crate) posted: Vec<(Window, Vec<u8>)>,
+    /// A share that was sent, and whose answer never came.
+    pub(crate) unanswered: Option<Vec<u8>>,
 }
 
 impl World {
@@ -49,6 +55,9 @@ impl World {
         Self {
             small: Supply::new(&roster, 1_000, rng),
             large: Supply::new(&roster, 900_000, rng),
+            share: (0..roster.draft().slips)
+                .flat_map(|_| slip::decoy(roster.box_key(), rng).to_vec())
+                .collect(),
             roster,
             site,
             next: AtomicU64::new(0),
@@ -79,6 +88,15 @@ impl World {
             &self.small
         };
         supply.drop(number)
+    }
+
+    /// The only member's share of slips, with clues of its own. The server cannot tell that they are nobody's.
+    pub(crate) fn share(&self, number: u64) -> Vec<u8> {
+        let mut share = self.share.clone();
+        for slip in share.as_chunks_mut::<SLIP>().0 {
+            slip[..8].copy_from_slice(&number.to_be_bytes());
+        }
+        share
     }
 
     fn len(&self, number: u64) -> u64 {
@@ -262,12 +280,49 @@ impl Audit {
     }
 
     pub(crate) fn wait_until_all_is_logged(&mut self, world: &World, server: SocketAddr) {
-        let last = world.ledger().accepted.iter().map(|leaf| leaf.window).max();
+        let last = {
+            let ledger = world.ledger();
+            let drops = ledger.accepted.iter().map(|leaf| leaf.window);
+            drops.chain(ledger.posted.iter().map(|post| post.0)).max()
+        };
         wait_until("the last window is closed", || {
             self.extend(world, server);
             self.closed() >= last
         });
         self.look(world, server);
+    }
+
+    /// Every closed window has one segment, which is the one in the log, and holds all that was posted for it.
+    pub(crate) fn check_feed(&self, world: &World, server: SocketAddr) {
+        let windows: BTreeSet<Window> = self.entries.iter().map(|leaf| leaf.window).collect();
+        let mut segments = HashMap::new();
+        for leaf in &self.entries {
+            if leaf.kind == LeafKind::Segment {
+                let reply = call(
+                    server,
+                    "GET",
+                    &format!("/v1/feed/{}", leaf.window),
+                    &[],
+                    None,
+                );
+                let segment = reply.expect("the server answers").body;
+                assert_eq!(leaf.digest, sha256(&segment), "another segment was logged");
+                let slips = segment.as_chunks::<SLIP>().0;
+                assert_eq!(slips.len() as u64, world.roster.draft().slips);
+                assert!(slips.is_sorted());
+                let twice = segments.insert(leaf.window, slips.to_vec());
+                assert_eq!(twice, None, "a window has two segments");
+            }
+        }
+        assert_eq!(windows, segments.keys().copied().collect());
+        let ledger = world.ledger();
+        assert!(!ledger.posted.is_empty(), "nothing was posted");
+        for (window, share) in &ledger.posted {
+            for slip in share.as_chunks::<SLIP>().0 {
+                let found = segments[window].iter().filter(|held| *held == slip);
+                assert_eq!(found.count(), 1, "slips of window {window} are gone");
+            }
+        }
     }
 
     /// Receipts as `sealdrop check` would write them; that all drops are in the log is known by now.
@@ -304,11 +359,12 @@ impl Audit {
     pub(crate) fn summary(&self, world: &World) -> String {
         let ledger = world.ledger();
         format!(
-            "{} begun, {} accepted, {} listed, {} resumed, {} entries, {} checkpoints seen",
+            "{} begun, {} accepted, {} listed, {} resumed, {} posts, {} entries, {} checkpoints seen",
             ledger.tried.len(),
             ledger.accepted.len(),
             self.listed.len(),
             ledger.resumed,
+            ledger.posted.len(),
             self.entries.len(),
             ledger.checkpoints.len()
         )

@@ -55,6 +55,7 @@ fn kill_9_at_any_moment_loses_nothing_that_was_accepted() {
     }
     audit.wait_until_all_is_logged(&world, server);
     audit.verify_receipts(&world);
+    audit.check_feed(&world, server);
     audit.look_at_every_byte(&world, server);
     check_that_nothing_is_left_over(&data);
     println!("at the end: {}", audit.summary(&world));
@@ -74,6 +75,7 @@ impl World {
                 scope.spawn(|| while self.submit(addr, &killed).is_some() {});
             }
             scope.spawn(|| while self.see_checkpoint(addr).is_some() {});
+            scope.spawn(|| while self.post_slips(addr).is_some() {});
             thread::sleep(life);
             killed.store(true, Ordering::SeqCst);
             server.kill();
@@ -128,6 +130,26 @@ impl World {
             self.accepted(&reply, &drop, Window(0));
             self.ledger().resumed += 1;
         }
+    }
+
+    /// Posts a share of slips: the one whose answer was lost with the server, or else another. `None` once the server is gone.
+    fn post_slips(&self, server: SocketAddr) -> Option<()> {
+        let again = self.ledger().unanswered.clone();
+        let share = again.unwrap_or_else(|| self.share(self.number()));
+        self.ledger().unanswered = Some(share.clone());
+        let reply = self.site.signed(server, "POST", "/v1/slips", Some(&share));
+        let reply = reply.ok()?;
+        self.ledger().unanswered = None;
+        match reply.status {
+            200 => {
+                let window = reply.json()["window"].as_u64().expect("a number");
+                self.ledger().posted.push((Window(window), share));
+            }
+            409 => {}
+            _ => panic!("{}", reply.text()),
+        }
+        thread::sleep(Duration::from_millis(20));
+        Some(())
     }
 
     fn see_checkpoint(&self, server: SocketAddr) -> Option<()> {

@@ -121,6 +121,17 @@ impl Site {
 
     /// A signed GET of the member.
     pub(crate) fn get(&self, server: SocketAddr, path: &str) -> std::io::Result<Reply> {
+        self.signed(server, "GET", path, None)
+    }
+
+    /// A signed request of the member.
+    pub(crate) fn signed(
+        &self,
+        server: SocketAddr,
+        method: &str,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> std::io::Result<Reply> {
         let mut nonce = [0; 16];
         #[expect(
             clippy::disallowed_methods,
@@ -129,16 +140,16 @@ impl Site {
         getrandom::fill(&mut nonce).expect("the system has randomness");
         let request = Request {
             origin: ORIGIN.into(),
-            method: "GET".into(),
+            method: method.into(),
             path: path.into(),
-            body: sha256(b""),
+            body: sha256(body.unwrap_or_default()),
             time: now(),
             nonce,
         };
         let signed = request
             .sign(DEVICE, &self.access)
             .expect("it can be signed");
-        call(server, "GET", path, &[(HEADER, &signed)], None)
+        call(server, method, path, &[(HEADER, &signed)], body)
     }
 
     /// What a window holds: digests and sizes in log order.
