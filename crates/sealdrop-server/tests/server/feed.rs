@@ -266,6 +266,17 @@ async fn nothing_at_rest_after_a_window_says_which_member_posted_what() {
 }
 
 #[tokio::test]
+async fn the_largest_segment_is_taken_in_one_post_and_served() {
+    let world = world(1, 64).await;
+    let posted = slips(64, 1);
+    assert_eq!(accepted(&world, 0, &posted).await, FIRST);
+    world.next_window().await;
+    let segment = segment(&world, FIRST).await;
+    check_holds(&segment, &posted);
+    assert_eq!(segment.len(), 64 * SLIP);
+}
+
+#[tokio::test]
 async fn members_beyond_the_slips_of_a_window_post_in_the_next() {
     let world = world(2, 1).await;
     let (one, two) = (slips(1, 1), slips(1, 2));
