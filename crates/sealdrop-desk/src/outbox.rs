@@ -9,7 +9,7 @@
 //!
 //! What the server may have seen is sent again as it is, decoys too: if only the answers came again, they would stand out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -40,8 +40,11 @@ pub(crate) struct Outbox<'a> {
 
 #[derive(Default, Serialize, Deserialize)]
 struct State {
-    /// The last window that this machine, or another of this member, has posted for.
+    /// The last window that this machine has posted for.
     last: Option<u64>,
+    /// Windows in which `shown` was posted, or was about to be, and no answer came that says what became of it.
+    #[serde(default)]
+    tried: BTreeSet<u64>,
     /// Hex digests of the decoys in `shown` and `posted`.
     decoys: HashSet<String>,
 }
@@ -113,6 +116,7 @@ impl<'a> Outbox<'a> {
     /// bytes are sent again until the server takes them.
     pub(crate) fn compose(
         &mut self,
+        window: Window,
         share: u64,
         box_key: &BoxKey,
         rng: &mut impl CryptoRng,
@@ -133,30 +137,58 @@ impl<'a> Outbox<'a> {
                 self.state.decoys.insert(digest(&decoy));
                 self.shown.push(decoy);
             }
-            // Which of them are decoys comes first: a decoy must never pass for an answer that waits.
-            self.save_state()?;
-            self.save_shown()?;
-            self.tidy()?;
         }
+        self.state.tried.insert(window.0);
+        // Which of them are decoys comes first: a decoy must never pass for an answer that waits.
+        self.save_state()?;
+        self.save_shown()?;
+        self.tidy()?;
         Ok(self.shown[..share].to_vec().concat_bytes())
     }
 
     /// The server has taken the first `share` slips for a window.
     pub(crate) fn taken(&mut self, share: u64, window: Window) -> Result<()> {
         let share = usize::try_from(share).unwrap_or(usize::MAX);
-        let body: Slips = self.shown.drain(..share.min(self.shown.len())).collect();
+        let body = self.shown.drain(..share.min(self.shown.len())).collect();
+        self.move_to(window, body)
+    }
+
+    /// These of the slips that the server was shown are in the segment of a window: it took them, and its answer was lost.
+    pub(crate) fn was_taken(
+        &mut self,
+        window: Window,
+        is_there: impl Fn(&[u8; 32]) -> bool,
+    ) -> Result<()> {
+        self.state.tried.remove(&window.0);
+        let (there, rest): (Slips, Slips) = std::mem::take(&mut self.shown)
+            .into_iter()
+            .partition(|slip| is_there(&sha256(&slip[..])));
+        self.shown = rest;
+        if there.is_empty() {
+            return self.save_state();
+        }
+        self.move_to(window, there)
+    }
+
+    fn move_to(&mut self, window: Window, body: Slips) -> Result<()> {
         let posted = self.posted.entry(window).or_default();
         posted.extend(body);
         self.home
             .write(posted_path(window), &posted.concat_bytes())?;
         self.save_shown()?;
-        self.set_last(window)
+        self.state.last = self.state.last.max(Some(window.0));
+        self.state.tried.clear();
+        self.save_state()
     }
 
-    /// Nothing more is to be posted for this window.
-    pub(crate) fn set_last(&mut self, window: Window) -> Result<()> {
-        self.state.last = self.state.last.max(Some(window.0));
-        self.save_state()
+    /// Windows in which the slips that are to be sent again may have been taken.
+    pub(crate) fn tried(&self) -> Vec<Window> {
+        self.state.tried.iter().copied().map(Window).collect()
+    }
+
+    /// Whether the next body is one that the server may have seen.
+    pub(crate) fn sends_again(&self, share: u64) -> bool {
+        self.shown.len() as u64 >= share
     }
 
     /// Windows whose segments were not checked yet, with what was posted for them.
@@ -349,7 +381,9 @@ mod tests {
     fn compose(outbox: &mut Outbox<'_>, share: u64, seed: u8) -> Vec<u8> {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
         let box_key = SecretKey::generate(&mut rng).to_public();
-        outbox.compose(share, &box_key, &mut rng).unwrap()
+        outbox
+            .compose(Window(7), share, &box_key, &mut rng)
+            .unwrap()
     }
 
     fn firsts(body: &[u8]) -> Vec<u8> {
@@ -422,6 +456,23 @@ mod tests {
         let again = compose(&mut outbox, 4, 2);
         assert_eq!(again[..3 * SLIP], body[SLIP..], "the decoys too");
         assert_eq!(again[3 * SLIP], 9);
+    }
+
+    #[test]
+    fn what_is_found_in_a_segment_is_not_sent_again() {
+        let (_dir, home) = home();
+        Outbox::load(&home).unwrap().push(slips(1..3)).unwrap();
+        let body = compose(&mut Outbox::load(&home).unwrap(), 4, 1);
+        let mut outbox = Outbox::load(&home).unwrap();
+        assert_eq!(outbox.tried(), [Window(7)]);
+        let kept: Vec<[u8; 32]> = body.chunks(SLIP).map(sha256).collect();
+        outbox
+            .was_taken(Window(7), |digest| kept.contains(digest))
+            .unwrap();
+        let outbox = Outbox::load(&home).unwrap();
+        assert!(outbox.waiting().is_empty() && outbox.tried().is_empty());
+        assert_eq!(outbox.on_their_way().len(), 4);
+        assert!(outbox.has_posted(Window(7)));
     }
 
     #[test]

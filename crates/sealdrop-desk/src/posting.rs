@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 use sealdrop_client::{Client, ClientError, Member, Problem, system};
 use sealdrop_core::encoding::{hex, sha256};
-use sealdrop_core::log::leaf::LeafKind;
+use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::roster::Roster;
 use sealdrop_core::slip::SLIP;
 use sealdrop_core::time::{Time, Window};
@@ -84,6 +84,16 @@ pub(crate) fn run(
             }
         }
     }
+    // What went out without an answer may have arrived all the same. Slips that stand in two segments show everybody that they are of one hand.
+    let segments = ledger.into_iter().flat_map(Ledger::leaves);
+    for leaf in segments.filter(|leaf| leaf.kind == LeafKind::Segment) {
+        if outbox.tried().contains(&leaf.window) {
+            match fetch(client, leaf) {
+                Ok(kept) => outbox.was_taken(leaf.window, |digest| kept.contains(digest))?,
+                Err(why) => faults.push(why),
+            }
+        }
+    }
     let posted = post(&mut outbox, member, roster, now, &mut remarks)?;
     Ok(Posting {
         posted,
@@ -143,23 +153,27 @@ fn look(
             Found::NotYet
         };
     };
-    let segment = match client.get(&format!("/v1/feed/{window}"), MAX_SEGMENT) {
-        Ok(segment) => segment,
-        Err(error) => {
-            return Found::Refused(format!(
-                "answers: the segment of window {window}, in which this machine posted, could not be fetched: {error}"
-            ));
-        }
+    let kept = match fetch(client, leaf) {
+        Ok(kept) => kept,
+        Err(why) => return Found::Refused(why),
     };
-    if segment.len() as u64 != leaf.size || sha256(&segment) != leaf.digest {
-        return Found::Refused(format!(
-            "answers: what the server gives as the segment of window {window} is not what it logged: reporters may be shown another one"
-        ));
-    }
-    let kept: HashSet<[u8; 32]> = segment.chunks(SLIP).map(sha256).collect();
     let mut missing: Vec<_> = slips.iter().map(|slip| sha256(&slip[..])).collect();
     missing.retain(|digest| !kept.contains(digest));
     Found::Missing(missing)
+}
+
+/// The digests of the slips in a segment that the log has.
+fn fetch(client: &Client, leaf: &Leaf) -> Result<HashSet<[u8; 32]>, String> {
+    let window = leaf.window;
+    let segment = client
+        .get(&format!("/v1/feed/{window}"), MAX_SEGMENT)
+        .map_err(|error| format!("answers: the segment of window {window}, in which this machine posted, could not be fetched: {error}"))?;
+    if segment.len() as u64 != leaf.size || sha256(&segment) != leaf.digest {
+        return Err(format!(
+            "answers: what the server gives as the segment of window {window} is not what it logged: reporters may be shown another one"
+        ));
+    }
+    Ok(segment.chunks(SLIP).map(sha256).collect())
 }
 
 /// Names what the server took and did not keep.
@@ -212,10 +226,15 @@ fn post(
         return Ok(None);
     }
     let share = share(roster);
-    let body = outbox.compose(share, roster.box_key(), &mut system::rng())?;
+    let is_second = outbox.sends_again(share);
+    let body = outbox.compose(open, share, roster.box_key(), &mut system::rng())?;
     let error = match member.post_slips(&body) {
         Ok(window) if window.0.abs_diff(open.0) <= 1 => {
             outbox.taken(share, window)?;
+            // It had them already, since the window before: this window's share is still to come.
+            if is_second && window < open && !outbox.sends_again(share) {
+                return post(outbox, member, roster, now, remarks);
+            }
             return Ok(Some(window));
         }
         Ok(window) => {
@@ -228,9 +247,7 @@ fn post(
     };
     remarks.push(match error {
         ClientError::Status { status: 409, .. } => {
-            // The member's share is out, whoever sent it.
-            outbox.set_last(open)?;
-            "answers: another machine of this member has posted in this window already; what waits here goes in the next".into()
+            "answers: another machine of this member has posted in this window already; what is here goes in the next, if this machine comes first".into()
         }
         ClientError::Status { status: 404 | 405, .. } => {
             "answers: the server does not take any: it is older than this program; they wait".into()
