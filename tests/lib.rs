@@ -105,10 +105,19 @@ pub fn scratch() -> tempfile::TempDir {
 /// # Panics
 /// Naming `what`, if it does not within [`PATIENCE`].
 #[track_caller]
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_up_to(PATIENCE, what, condition);
+}
+
+/// Polls `condition` until it holds.
+///
+/// # Panics
+/// Naming `what`, if it does not within `patience`.
+#[track_caller]
+pub fn wait_up_to(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < patience, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

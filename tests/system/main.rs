@@ -33,4 +33,8 @@ mod sealed;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
+mod tor;
+#[cfg(test)]
+mod tor_network;
+#[cfg(test)]
 mod wire;

@@ -10,12 +10,14 @@ use anyhow::{Result, bail};
 use crate::step::{Outcome, cargo, on_path, run};
 
 /// Programs that the tests call, and the Debian package of each.
-const DEBIAN: [(&str, &str); 5] = [
+const DEBIAN: [(&str, &str); 7] = [
     ("bsdtar", "libarchive-tools"),
     ("tar", "tar"),
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("tor", "tor"),
+    ("strace", "strace"),
 ];
 
 /// Fixed, so that a release of theirs does not change the outcome of our tests.

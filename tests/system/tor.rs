@@ -1,0 +1,163 @@
+//! Tor, really: a private network of it, and the programs through an onion service. docs/operations.md, "Tor".
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use sealdrop_tests::{Running, command, scratch, skip, succeed, tool, wait_up_to};
+
+use crate::tor_network::TorNetwork;
+
+/// In seconds: an upload is forgotten one or two of them after it began.
+const WINDOW: &str = "30";
+/// Circuits take their time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn desk(dir: &Path) -> Command {
+    let mut desk = command("sealdrop-desk");
+    desk.current_dir(dir)
+        .args(["--home", "desk", "--passphrase-file", "passphrase"]);
+    desk
+}
+
+#[test]
+fn a_report_a_check_and_a_broken_upload_go_through_tor() {
+    if tool("tor").is_none() || tool("tor-gencert").is_none() {
+        return skip(
+            "a_report_a_check_and_a_broken_upload_go_through_tor",
+            "needs tor",
+        );
+    }
+    let folder = scratch();
+    let dir = folder.path();
+    fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
+    let made = succeed(desk(dir).args(["--json", "init", "--work-factor", "2", "--no-recovery"]));
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let box_key = made["box"].as_str().unwrap();
+    let mut server = command("sealdrop-server");
+    server.current_dir(dir).args([
+        "--data",
+        "data",
+        "--listen",
+        "127.0.0.1:0",
+        "--box",
+        box_key,
+    ]);
+    let server = Running::start(&mut server, "ready on ");
+    let local = server.origin();
+
+    let mut network = TorNetwork::start();
+    let port = local.rsplit(':').next().unwrap().parse().unwrap();
+    let onion = network.publish(port);
+    let proxy = network.connect();
+    let origins = ["--origin", &local, "--origin", &onion];
+    succeed(
+        desk(dir)
+            .args(["publish", "--window", WINDOW])
+            .args(origins),
+    );
+    let address = format!("{onion}#{box_key}");
+    let reporter = |arguments: &[&str]| {
+        let mut sealdrop = command("sealdrop");
+        sealdrop
+            .current_dir(dir)
+            .args(["--proxy", &proxy, "--json"]);
+        sealdrop.args(arguments);
+        sealdrop
+    };
+
+    let report = ["--title", "Over Tor", "--description", "d", "--steps", "s"];
+    let rest = ["--versions", "1", "--credit", "none", "--yes"];
+    let submit = ["submit", &address, "--receipt", "r.json"];
+    succeed(reporter(&submit).args(report).args(rest));
+
+    // A large one, whose circuit breaks in the middle.
+    let large = dir.join("large.bin");
+    fs::File::create(&large).unwrap().set_len(24 << 20).unwrap();
+    let attach = ["--attach", "large.bin", "--receipt", "large.json"];
+    let mut submit = reporter(&["submit", &address]);
+    let submit = submit.args(report).args(rest).args(attach);
+    let sending = submit.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let sending = sending.unwrap();
+    // Name and length of the only upload: `<window>-<id>-<length>`, and more once it is complete.
+    let upload = || {
+        let mut uploads = fs::read_dir(dir.join("data/uploads")).unwrap();
+        let upload = uploads.next()?.ok()?;
+        assert!(uploads.next().is_none(), "there is one upload");
+        Some((
+            upload.file_name().into_string().unwrap(),
+            upload.metadata().ok()?.len(),
+        ))
+    };
+    wait_up_to(PATIENCE, "a part of the upload arrived", || {
+        upload().is_some_and(|(_, len)| len > 2 << 20)
+    });
+    network.disconnect();
+    let (begun, len) = upload().unwrap();
+    assert!(len < 24 << 20, "it broke in the middle");
+    network.connect();
+    let output = sending.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let (ended, _) = upload().unwrap();
+    assert!(
+        ended.starts_with(&begun) && ended != begun,
+        "{ended} goes on with {begun}"
+    );
+    wait_up_to(PATIENCE, "the drop is in the log", || {
+        succeed(desk(dir).arg("sync"));
+        let said = reporter(&["check", "--receipt", "r.json"]).output();
+        let said: serde_json::Value = serde_json::from_slice(&said.unwrap().stdout).unwrap();
+        said["state"] == "logged" || said["state"] == "collected"
+    });
+    let inbox = succeed(desk(dir).args(["--json", "inbox"]));
+    assert!(inbox.matches("Over Tor").count() >= 2, "{inbox}");
+}
+
+/// Only the proxy is spoken to: no resolver, no other address, whatever the name is.
+#[test]
+fn no_lookup_leaves_the_client_with_tor() {
+    if tool("strace").is_none() {
+        return skip("no_lookup_leaves_the_client_with_tor", "needs strace");
+    }
+    let folder = scratch();
+    let trace = folder.path().join("trace");
+    let key = "sdbox1f493sp30s5p9nr0qgh98k60svl6elya3dca0sue6nz9dcg6p7hyqzec9fp";
+    for host in ["https://drop.example.org", "http://abcdefghijklmnop.onion"] {
+        let mut traced = Command::new("strace");
+        traced
+            .args(["-f", "-qq", "-e", "trace=network", "-o"])
+            .arg(&trace)
+            .arg(sealdrop_tests::bin("sealdrop"))
+            .args(["--tor", "--json", "box", &format!("{host}#{key}")])
+            .stdin(Stdio::null());
+        let output = traced.output().unwrap();
+        let trace = fs::read_to_string(&trace).unwrap();
+        if trace.is_empty() {
+            return skip(
+                "no_lookup_leaves_the_client_with_tor",
+                "strace may not trace here",
+            );
+        }
+        let opened: Vec<&str> = trace
+            .lines()
+            .filter(|line| line.contains("connect(") || line.contains("sendto("))
+            .collect();
+        let proxy = r#"sin_port=htons(9050), sin_addr=inet_addr("127.0.0.1")"#;
+        assert!(opened.iter().any(|line| line.contains(proxy)), "{trace}");
+        for line in opened {
+            let to_proxy = line.contains(proxy) || !line.contains("sa_family=");
+            assert!(to_proxy, "{line}");
+        }
+        assert!(
+            !trace.contains("AF_UNIX") && !trace.contains("htons(53)"),
+            "{trace}"
+        );
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            said.contains("error"),
+            "no Tor listens on 9050 here: {said}"
+        );
+    }
+}
