@@ -1,11 +1,12 @@
-//! Tor, really: a private network of it, and the programs through an onion service. docs/operations.md, "Tor".
+//! Tor, really: a private network of it, and the programs through an onion service. docs/operations.md, "TLS, a proxy,
+//! an onion service".
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use sealdrop_tests::{Running, command, scratch, skip, succeed, tool, wait_up_to};
+use sealdrop_tests::{Running, command, root, scratch, skip, succeed, tool, wait_up_to};
 
 use crate::tor_network::TorNetwork;
 
@@ -113,6 +114,21 @@ fn a_report_a_check_and_a_broken_upload_go_through_tor() {
     });
     let inbox = succeed(desk(dir).args(["--json", "inbox"]));
     assert!(inbox.matches("Over Tor").count() >= 2, "{inbox}");
+}
+
+#[test]
+fn tor_accepts_the_torrc_for_a_real_server() {
+    if tool("tor").is_none() {
+        return skip("tor_accepts_the_torrc_for_a_real_server", "needs tor");
+    }
+    let folder = scratch();
+    let torrc = fs::read_to_string(root().join("contrib/torrc")).unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let file = folder.path().join("torrc");
+    fs::write(&file, torrc.replace("/var/lib/tor", dir)).unwrap();
+    let mut verify = Command::new("tor");
+    verify.args(["--verify-config", "--defaults-torrc", "/dev/null", "-f"]);
+    assert!(succeed(verify.arg(&file)).contains("Configuration was valid"));
 }
 
 /// Only the proxy is spoken to: no resolver, no other address, whatever the name is.
