@@ -16,7 +16,7 @@ pub enum LeafKind {
     Drop,
     /// A roster that the server took.
     Roster,
-    /// A piece of the feed, which a later version defines.
+    /// The slips of a window. docs/protocol.md, "Feed".
     Segment,
     /// A member's request to remove the bodies of a window.
     Release,
@@ -61,7 +61,7 @@ impl fmt::Display for LeafKind {
 pub struct Leaf {
     /// What it stands for.
     pub kind: LeafKind,
-    /// SHA-256 of the body: the file of a drop, the note of a roster or release. For a pad, 32 random bytes.
+    /// SHA-256 of the body: the file of a drop, the note of a roster or release, the bytes of a segment. For a pad, 32 random bytes.
     pub digest: [u8; 32],
     /// The length of the body in bytes; 0 for a pad. At most [`MAX_DECIMAL`].
     pub size: u64,
