@@ -523,8 +523,13 @@ pub(crate) fn show_sent(
 /// How many slips wait, and until when.
 pub(crate) fn forecast_line(forecast: &Forecast) -> String {
     format!(
-        "{} wait in the outbox; each window takes {}: all are out after {}, not before {}, if this machine syncs in each of them",
+        "{} {} in the outbox; each window takes {}: all are out after {}, not before {}, if this machine syncs in each of them",
         slips_word(forecast.waiting),
+        if forecast.waiting == 1 {
+            "waits"
+        } else {
+            "wait"
+        },
         forecast.share,
         windows_word(forecast.windows),
         show::minute(forecast.not_before)
@@ -549,6 +554,7 @@ fn progress_text(progress: Progress, slips: usize) -> String {
             format!("posted in window {window}, to be seen in the feed when that is over")
         }
         Progress::Out(window) => format!("in the feed since window {window}"),
+        Progress::Carried => "on the machine that connects, which posts it".into(),
         Progress::Lost => {
             "never sent: the program ended while it was queued; write it again".into()
         }
@@ -560,6 +566,7 @@ fn progress_json(progress: Progress) -> Value {
         Progress::Waiting(left) => json!({ "waiting": left }),
         Progress::Posted(window) => json!({ "posted": window.0 }),
         Progress::Out(window) => json!({ "out": window.0 }),
+        Progress::Carried => json!("carried"),
         Progress::Lost => json!("lost"),
     }
 }

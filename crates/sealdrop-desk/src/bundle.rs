@@ -9,10 +9,12 @@
 //! | `outgoing.json` | the same, signed and not yet on the server |
 //! | `log/<id>.json` | a log: key, checkpoint, entries |
 //! | `listed.json`, `verdicts.json` | as in the home folder |
+//! | `outbox.slips` | finished slips, for the machine that connects to post; sealed, so that it reads none |
+//! | `carried.json` | the digests of those that it took over |
 //! | `drops/<window>/<digest>.age` | a drop |
 
 use sealdrop_client::show;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -25,6 +27,7 @@ use sealdrop_core::drop::archive::{BLOCK, member_header, parse_member_header};
 use sealdrop_core::encoding::{from_decimal, from_hex, hex};
 use sealdrop_core::key::BoxKey;
 use sealdrop_core::note::{Note, Vkey};
+use sealdrop_core::slip::is_shaped;
 use sealdrop_core::time::{Time, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,10 +37,14 @@ use crate::context::Answer;
 use crate::home::{Home, Profile};
 use crate::judge::Verdicts;
 use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
+use crate::outbox::{ConcatBytes as _, Outbox, cut, digest};
 use crate::rosters::{Rosters, outgoing, set_outgoing};
+use crate::sent::Sent;
 
 /// The largest member that is read into memory: the entries of some two million leaves.
 const MAX_SMALL: u64 = 256 << 20;
+/// The most slips that are taken over: a window has at most 64.
+const MAX_SLIPS: usize = 4_096;
 
 /// What goes into a bundle, and where it goes.
 #[derive(clap::Args)]
@@ -47,6 +54,10 @@ pub(crate) struct Out {
     /// Take every drop along, not only those without a verdict on this machine
     #[arg(long)]
     all: bool,
+    /// Hand the answers that wait here over to the machine that takes the bundle in, which posts them instead of this one. A machine that does not
+    /// connect does so anyway
+    #[arg(long)]
+    outbox: bool,
 }
 
 /// `bundle out`: everything that another machine needs, except keys.
@@ -76,6 +87,18 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     }
     writer.json("listed.json", &listed)?;
     writer.json("verdicts.json", &verdicts)?;
+    let mut outbox = Outbox::load(home)?;
+    let answers = if args.outbox || profile.device.is_none() {
+        outbox.unseen()
+    } else {
+        Vec::new()
+    };
+    if !answers.is_empty() {
+        writer.small("outbox.slips", &answers.concat_bytes())?;
+    }
+    if !outbox.carried().is_empty() {
+        writer.json("carried.json", outbox.carried())?;
+    }
     let mut bytes = 0;
     for drop in &drops {
         let body = Bodies::open(home, drop)?;
@@ -87,8 +110,15 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
         bytes += drop.size;
     }
     writer.finish()?;
+    if profile.device.is_some() {
+        // Both must not post them. A machine that does not connect keeps them until it hears that the other has them.
+        let digests = answers.iter().map(|slip| digest(slip)).collect();
+        outbox.give_away(&digests)?;
+        Sent::were_carried(home, &digests)?;
+    }
     let count = drops.len();
-    let json = json!({ "file": args.file, "drops": count, "bytes": bytes, "left_out": left_out });
+    let answers = answers.len();
+    let json = json!({ "file": args.file, "drops": count, "bytes": bytes, "left_out": left_out, "slips": answers });
     let left_out = match left_out {
         0 => String::new(),
         count => format!("; {count} with a verdict left out, which --all takes along"),
@@ -102,9 +132,13 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     Ok(Answer::new(
         json,
         format!(
-            "{}: {count} drops, {}{left_out}\n{next}",
+            "{}: {count} drops, {}{left_out}{}\n{next}",
             args.file.display(),
-            show::bytes(bytes)
+            show::bytes(bytes),
+            match answers {
+                0 => String::new(),
+                count => format!("; {count} slips of answers"),
+            }
         ),
     ))
 }
@@ -173,7 +207,14 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     lines.extend(refused.iter().map(|digest| {
         format!("changed body: drop {digest} in the bundle has another hash; it was left out")
     }));
+    let slips = bundle.take_outbox(home, &profile)?;
+    if slips > 0 {
+        lines.push(format!(
+            "{slips} slips of answers, which the next syncs post"
+        ));
+    }
     let json = json!({
+        "slips": slips,
         "roster": waiting.as_ref().map(|signed| signed.roster().epoch()),
         "verdicts": verdicts,
         "drops": taken,
@@ -518,6 +559,34 @@ impl Bundle {
         }
         ours.save(home)?;
         Ok(new)
+    }
+
+    /// Takes over answers that wait, where there is a device to post them, and learns which ones another machine has taken over. Gives how many
+    /// slips are new.
+    ///
+    /// Nobody signs for them: a false bundle can put slips of its own in the way, which no reporter takes for an answer.
+    fn take_outbox(&self, home: &Home, profile: &Profile) -> Result<u64> {
+        let damaged = || {
+            format!(
+                "the answers in {} are damaged: make it again",
+                self.path.display()
+            )
+        };
+        let mut outbox = Outbox::load(home)?;
+        if let Some(bytes) = self.get("carried.json") {
+            let carried: BTreeSet<String> = serde_json::from_slice(bytes).with_context(damaged)?;
+            outbox.give_away(&carried)?;
+            Sent::were_carried(home, &carried)?;
+        }
+        let Some(bytes) = self
+            .get("outbox.slips")
+            .filter(|_| profile.device.is_some())
+        else {
+            return Ok(0);
+        };
+        let slips = cut(bytes)
+            .filter(|slips| slips.len() <= MAX_SLIPS && slips.iter().all(|slip| is_shaped(slip)));
+        outbox.take_in(slips.with_context(damaged)?)
     }
 
     fn outgoing(&self) -> Result<Option<VerifiedBox>> {

@@ -47,6 +47,9 @@ struct State {
     tried: BTreeSet<u64>,
     /// Hex digests of the decoys in `shown` and `posted`.
     decoys: HashSet<String>,
+    /// Hex digests of the slips that came here in bundles.
+    #[serde(default)]
+    carried: BTreeSet<String>,
 }
 
 /// When what waits will be out.
@@ -105,6 +108,53 @@ impl<'a> Outbox<'a> {
         self.home.write(path(&name), &slips.concat_bytes())?;
         self.queue.insert(name, slips);
         Ok(())
+    }
+
+    /// The slips that nobody has seen yet, in order: another machine may post them in the place of this one.
+    pub(crate) fn unseen(&self) -> Vec<Box<Slip>> {
+        self.queue.values().flatten().cloned().collect()
+    }
+
+    /// Takes slips over from another machine; those that came before are left out. Gives how many are new.
+    pub(crate) fn take_in(&mut self, slips: Vec<Box<Slip>>) -> Result<u64> {
+        let here = self.shown.iter().chain(self.queue.values().flatten());
+        let here: HashSet<String> = here
+            .chain(self.posted.values().flatten())
+            .map(|slip| digest(slip))
+            .collect();
+        let mut seen = self.state.carried.clone();
+        let mut new = slips;
+        new.retain(|slip| {
+            let digest = digest(slip);
+            seen.insert(digest.clone()) && !here.contains(&digest)
+        });
+        let count = new.len() as u64;
+        if count > 0 {
+            self.push(new)?;
+        }
+        self.state.carried = seen;
+        self.save_state()?;
+        Ok(count)
+    }
+
+    /// Digests of all that was ever taken over, for the machine that made them.
+    pub(crate) fn carried(&self) -> &BTreeSet<String> {
+        &self.state.carried
+    }
+
+    /// Another machine has these slips now.
+    pub(crate) fn give_away(&mut self, digests: &BTreeSet<String>) -> Result<u64> {
+        let mut given = 0;
+        for (name, slips) in &mut self.queue {
+            let before = slips.len();
+            slips.retain(|slip| !digests.contains(&digest(slip)));
+            if slips.len() != before {
+                given += (before - slips.len()) as u64;
+                save(self.home, name, &slips.concat_bytes())?;
+            }
+        }
+        self.queue.retain(|_, slips| !slips.is_empty());
+        Ok(given)
     }
 
     /// Whether the open window's share has been posted.

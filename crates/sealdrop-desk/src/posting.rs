@@ -247,7 +247,7 @@ fn post(
     };
     remarks.push(match error {
         ClientError::Status { status: 409, .. } => {
-            "answers: another machine of this member has posted in this window already; what is here goes in the next, if this machine comes first".into()
+            "answers: another machine of this member has posted in this window already; what is here goes in the next, if this machine comes first; or hand it over with `bundle out --outbox`".into()
         }
         ClientError::Status { status: 404 | 405, .. } => {
             "answers: the server does not take any: it is older than this program; they wait".into()

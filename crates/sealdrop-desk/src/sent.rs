@@ -1,7 +1,7 @@
 //! What this member said, kept so that a case shows both sides. Nothing of it is on the disk in the clear: a copy of every slip is sealed to
 //! the member's own recipient, as drops are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -44,6 +44,9 @@ pub(crate) struct SentSlip {
     pub(crate) digest: String,
     /// The window whose segment holds it, once that was checked.
     pub(crate) window: Option<u64>,
+    /// Whether it went to another machine, which posts it.
+    #[serde(default)]
+    pub(crate) carried: bool,
 }
 
 /// How far an answer has come.
@@ -55,6 +58,8 @@ pub(crate) enum Progress {
     Posted(Window),
     /// All are in the feed; the last since this window.
     Out(Window),
+    /// What is not out went to another machine.
+    Carried,
     /// Not in the outbox and never sent: the program died while it was written.
     Lost,
 }
@@ -101,6 +106,7 @@ impl Sent {
                 .map(|digest| SentSlip {
                     digest,
                     window: None,
+                    carried: false,
                 })
                 .collect(),
             number,
@@ -135,15 +141,28 @@ impl Sent {
     /// Notes that these slips are in the segment of a window.
     pub(crate) fn are_out(home: &Home, digests: &[String], window: Window) -> Result<()> {
         let digests: HashSet<&String> = digests.iter().collect();
-        for mut sent in Self::load_all(home)? {
-            let mut is_changed = false;
-            for slip in &mut sent.slips {
-                if digests.contains(&slip.digest) && slip.window.is_none() {
-                    slip.window = Some(window.0);
-                    is_changed = true;
-                }
+        Self::change(home, |slip| {
+            let is_new = digests.contains(&slip.digest) && slip.window.is_none();
+            if is_new {
+                slip.window = Some(window.0);
             }
-            if is_changed {
+            is_new
+        })
+    }
+
+    /// Notes that another machine has these slips.
+    pub(crate) fn were_carried(home: &Home, digests: &BTreeSet<String>) -> Result<()> {
+        Self::change(home, |slip| {
+            let is_new = digests.contains(&slip.digest) && !slip.carried;
+            slip.carried |= is_new;
+            is_new
+        })
+    }
+
+    fn change(home: &Home, mut change: impl FnMut(&mut SentSlip) -> bool) -> Result<()> {
+        for mut sent in Self::load_all(home)? {
+            let changed = sent.slips.iter_mut().map(&mut change);
+            if changed.filter(|is_changed| *is_changed).count() > 0 {
                 sent.save(home)?;
             }
         }
@@ -167,7 +186,13 @@ impl Sent {
             })
             .collect();
         let Some(windows) = windows.filter(|windows| !windows.is_empty()) else {
-            return Progress::Lost;
+            let is_known = |slip: &SentSlip| slip.carried || slip.window.is_some();
+            let is_carried = self.slips.iter().all(is_known);
+            return if is_carried {
+                Progress::Carried
+            } else {
+                Progress::Lost
+            };
         };
         let last = windows.iter().map(|(_, window)| *window).max();
         let last = last.unwrap_or(Window(0));

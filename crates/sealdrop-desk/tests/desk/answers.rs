@@ -673,3 +673,91 @@ fn a_former_member_answers_nothing() {
         .fails(1, &["does not name ben", "no reporter would believe"]);
     assert_eq!(bench.json("ben", &["outbox"])["waiting"], 1);
 }
+
+#[test]
+fn an_offline_machine_answers_and_the_connected_one_posts() {
+    let bench = Bench::new();
+    let init = |who: &str, more: &[&str]| {
+        bench.init(who, "ben", more);
+        bench.add_card(who);
+    };
+    init("cellar", &["--offline", "--no-recovery"]);
+    init("laptop", &["--device-only", "--device", "laptop"]);
+    bench.desk("ana", &["publish"]).ok();
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let drop = reporter.drop(&roster, Kind::Report, "a bug");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.server.lock().slips_ago = 1;
+    bench.desk("laptop", &["sync"]).ok();
+    bench.server.lock().slips_ago = 0;
+    let bundle = bench.arg("b.tar");
+    bench.desk("laptop", &["bundle", "out", &bundle]).ok();
+    let said = bench
+        .desk(
+            "cellar",
+            &["reply", "1", "--bundle", &bundle, "--text", "from below"],
+        )
+        .ok();
+    assert!(said.contains("carry the slips with `bundle out"), "{said}");
+    bench
+        .desk("cellar", &["ack", "1", "--bundle", &bundle])
+        .ok();
+
+    // Carried twice, it is posted once.
+    bench.carry("cellar", "laptop");
+    let again = bench.carry("cellar", "laptop");
+    assert!(!again.contains("slips of answers"), "{again}");
+    assert_eq!(bench.json("laptop", &["outbox"])["waiting"], 2);
+    bench.desk("laptop", &["sync"]).ok();
+    let all = {
+        let state = bench.server.lock();
+        slips(&state.slips[&(bench.server.now(), "ben".to_owned())])
+    };
+    assert_eq!(all.len(), SHARE / 2, "of two members");
+    let parts = read(&reporter, &roster, &all);
+    assert_eq!(parts.len(), 2);
+    assert!(parts.iter().all(|part| part.member == "ben"));
+
+    // The cellar hears of it, and keeps what it said.
+    bench.carry("laptop", "cellar");
+    let outbox = bench.json("cellar", &["outbox"]);
+    assert_eq!(outbox["waiting"], 0);
+    assert_eq!(outbox["answers"][0]["progress"], "carried");
+    let shown = bench
+        .desk("cellar", &["open", "1", "--bundle", &bundle])
+        .ok();
+    assert!(shown.contains("from below"), "{shown}");
+}
+
+#[test]
+fn a_machine_hands_its_answers_over_once() {
+    let (bench, reporter) = with_case();
+    bench.join_device("courier");
+    bench
+        .desk("ana", &["reply", "1", "--text", "take this"])
+        .ok();
+    let bundle = bench.arg("b.tar");
+    let kept = bench.json("ana", &["bundle", "out", &bundle]);
+    assert_eq!(kept["slips"], 0, "it posts them itself");
+    let given = bench.json("ana", &["bundle", "out", "--outbox", &bundle]);
+    assert_eq!(given["slips"], 1);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 0);
+    assert_eq!(
+        bench.json("courier", &["bundle", "in", &bundle])["slips"],
+        1
+    );
+    bench.desk("courier", &["sync"]).ok();
+    let roster = bench.server.roster();
+    assert_eq!(read(&reporter, &roster, &posted(&bench)).len(), 1);
+}
+
+#[test]
+fn a_bundle_with_what_are_no_slips_is_refused() {
+    let bench = Bench::new();
+    let bundle = bench.forge("b.tar", &[("outbox.slips", "no slips".into())]);
+    bench
+        .desk("ana", &["bundle", "in", &bundle])
+        .fails(1, &["the answers in", "damaged"]);
+}
