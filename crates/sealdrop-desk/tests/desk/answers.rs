@@ -624,17 +624,24 @@ fn only_the_drops_of_the_conversation_say_to_whom_an_answer_goes() {
 fn a_withdrawal_threads_into_its_case_and_answers_still_go() {
     let (bench, mut reporter) = with_case();
     let roster = bench.server.roster();
-    let drop = reporter.drop(&roster, Kind::Withdraw, "never mind");
-    bench.server.accept(&drop, bench.past(8));
+    let report = reporter.report(&roster, Kind::Withdraw, "never mind", &[]);
+    for _ in 0..2 {
+        let drop = reporter.seal(&roster, &report, &[]);
+        bench.server.accept(&drop, bench.past(8));
+    }
     bench.server.close(bench.past(8));
     bench.desk("ana", &["sync"]).ok();
     let inbox = bench.json("ana", &["inbox"]);
+    assert_eq!(inbox["cases"][0]["messages"], 2);
+    assert_eq!(inbox["quarantine"][0]["reason"], "replay");
     assert_eq!(inbox["cases"].as_array().unwrap().len(), 1);
     assert_eq!(inbox["cases"][0]["withdrawn"], true);
     let said = bench
         .desk("ana", &["close", "1", "--state", "withdrawn"])
         .ok();
     assert!(said.contains("has withdrawn this report"), "{said}");
+    let shown = bench.desk("ana", &["open", "1"]).ok();
+    assert!(shown.contains("state: withdrawn"), "{shown}");
 }
 
 #[test]
