@@ -194,7 +194,6 @@ where
         self.next_chunk += self.hashed.slots.len().div_ceil(SEALED_CHUNK) as u64;
         let hashed = std::mem::replace(&mut self.read, next);
         self.ready = std::mem::replace(&mut self.hashed, hashed).slots;
-        self.taken = 0;
         Ok(())
     }
 }
@@ -231,6 +230,7 @@ where
             if std::mem::replace(&mut self.failed, true) {
                 return Err(io::Error::other("sealing failed before"));
             }
+            self.taken = 0;
             self.refill()?;
             self.failed = false;
         }

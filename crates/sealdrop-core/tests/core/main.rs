@@ -13,6 +13,7 @@ mod keys;
 mod log;
 mod request;
 mod roster;
+mod sealing;
 mod size;
 mod vector;
 mod world;
