@@ -117,7 +117,7 @@ pub(crate) fn reply(context: &Context, home: &Home, args: &Reply) -> Result<Answ
     let file = args.attach.as_deref().map(attachment).transpose()?;
     let mut case = Case::open(context, home, args.case, &args.from)?;
     let text = match file {
-        Some(_) => args.words.given()?,
+        Some(_) => args.words.optional()?,
         None => args.words.required()?,
     };
     let kind = match file {
@@ -155,7 +155,7 @@ pub(crate) fn propose_date(context: &Context, home: &Home, args: &ProposeDate) -
         on: args.on.clone(),
     };
     let said = message::Message {
-        text: args.words.given()?,
+        text: args.words.optional()?,
         dates: vec![date],
         ..message::Message::default()
     };
@@ -165,21 +165,21 @@ pub(crate) fn propose_date(context: &Context, home: &Home, args: &ProposeDate) -
 pub(crate) fn status(context: &Context, home: &Home, args: &Status) -> Result<Answer> {
     check_word("STATE", &args.state)?;
     let mut case = Case::open(context, home, args.case, &args.bundle)?;
-    let said = with_state(&args.state, args.words.given()?);
+    let said = with_state(&args.state, args.words.optional()?);
     case.queue(PartKind::Status, &said)
 }
 
 pub(crate) fn close(context: &Context, home: &Home, args: &Close) -> Result<Answer> {
     check_word("--state", &args.state)?;
     let mut case = Case::open(context, home, args.case, &args.bundle)?;
-    let said = with_state(&args.state, args.words.given()?);
+    let said = with_state(&args.state, args.words.optional()?);
     case.queue(PartKind::Closed, &said)
 }
 
 pub(crate) fn ack(context: &Context, home: &Home, args: &Ack) -> Result<Answer> {
     let mut case = Case::open(context, home, args.case, &args.bundle)?;
     let said = message::Message {
-        text: args.words.given()?,
+        text: args.words.optional()?,
         leaves: case.leaves()?,
         ..message::Message::default()
     };

@@ -1,7 +1,7 @@
 //! What a member writes: from a flag, a file, standard input, or an editor.
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,11 +27,19 @@ pub(crate) struct Words {
     /// Read the text from FILE; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     from: Option<PathBuf>,
+    /// Write in $VISUAL or $EDITOR; what --text or --from gives is there to begin with, for texts that you send often
+    #[arg(long)]
+    edit: bool,
 }
 
 impl Words {
-    /// The text that was given; empty if none was.
-    pub(crate) fn given(&self) -> Result<String> {
+    /// The text, which may be empty.
+    pub(crate) fn optional(&self) -> Result<String> {
+        let given = self.given()?;
+        if self.edit { edit(&given) } else { Ok(given) }
+    }
+
+    fn given(&self) -> Result<String> {
         let text = match (&self.text, &self.from) {
             (Some(text), _) => text.clone(),
             (None, Some(path)) if path == Path::new("-") => {
@@ -47,10 +55,10 @@ impl Words {
 
     /// The text, which there must be: if none was given, what stands on standard input or is written in an editor.
     pub(crate) fn required(&self) -> Result<String> {
-        let text = if self.text.is_some() || self.from.is_some() {
-            self.given()?
+        let text = if self.edit || self.text.is_some() || self.from.is_some() {
+            self.optional()?
         } else if io::stdin().is_terminal() {
-            tidy(&edit()?)
+            edit("")?
         } else {
             tidy(&read(&mut io::stdin().lock()).context("cannot read standard input")?)
         };
@@ -76,7 +84,7 @@ fn read(from: &mut impl Read) -> io::Result<String> {
 }
 
 /// Lets the person write in their editor. The text is in a folder of their own, in memory where the system has such a place, and gone afterwards.
-fn edit() -> Result<String> {
+fn edit(text: &str) -> Result<String> {
     let editor = ["VISUAL", "EDITOR"].into_iter().find_map(|name| {
         let value = std::env::var(name).ok();
         value.filter(|value| !value.trim().is_empty())
@@ -94,7 +102,9 @@ fn edit() -> Result<String> {
     }
     let folder = PrivateFolder::create()?;
     let path = folder.0.join("answer.txt");
-    new_file(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    new_file(&path)
+        .and_then(|mut file| writeln!(file, "{text}"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or_default();
     let status = Command::new(program).args(words).arg(&path).status();
@@ -109,6 +119,7 @@ fn edit() -> Result<String> {
     // Editors may write another file under the name; so it is opened anew.
     fs::File::open(&path)
         .and_then(|mut file| read(&mut file))
+        .map(|text| tidy(&text))
         .with_context(|| format!("cannot read {}", path.display()))
 }
 

@@ -281,6 +281,36 @@ fn text_comes_from_a_file_and_from_standard_input() {
 }
 
 #[test]
+fn what_is_written_in_an_editor_is_gone_afterwards() {
+    let (bench, reporter) = with_case();
+    let tmp = bench.path("tmp");
+    std::fs::create_dir(&tmp).unwrap();
+    let editor = bench.path("editor");
+    std::fs::write(
+        &editor,
+        "#!/bin/sh\necho more >> \"$1\"\ncp \"$1\" \"$1~\"\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let env = [
+        ("EDITOR", editor.to_str().unwrap()),
+        ("XDG_RUNTIME_DIR", tmp.to_str().unwrap()),
+        ("PATH", "/usr/bin:/bin"),
+    ];
+    let edit = |env: &[(&str, &str)]| {
+        let args = ["reply", "1", "--edit", "--text", "canned\n"];
+        run_with(bench.dir.path(), "ana", &args, env, "")
+    };
+    edit(&env).ok();
+    let (_, said) = message(read(&reporter, &bench.server.roster(), &waiting(&bench)));
+    assert_eq!(said.text, "canned\nmore");
+    edit(&env[1..]).fails(2, &["set EDITOR"]);
+    edit(&[("EDITOR", "false"), env[1], env[2]]).fails(1, &["nothing was queued"]);
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 1);
+}
+
+#[test]
 fn a_sync_posts_as_many_slips_whether_anything_waits_or_not() {
     let [silent, speaking] = [false, true].map(|speaks| {
         let (bench, _) = with_case();
@@ -381,6 +411,7 @@ fn a_server_without_the_endpoint_or_with_a_full_segment_is_no_failed_sync() {
         (405, "does not take any"),
         (422, "another roster"),
         (401, "could not be posted"),
+        (503, "segment is full"),
         (409, "another machine of this member"),
     ] {
         bench.server.lock().refuses_slips = Some((status, false));

@@ -161,9 +161,13 @@ impl Server {
             .lock()
             .respond(&method, &path, &body, signed.as_deref());
         let mut stream = stream;
+        let kind = match status {
+            400.. => "content-type: application/problem+json\r\n",
+            _ => "",
+        };
         write!(
             stream,
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 {status} X\r\n{kind}content-length: {}\r\nconnection: close\r\n\r\n",
             answer.len()
         )
         .ok()?;
@@ -427,6 +431,9 @@ impl State {
                     Some(before) if before != body => return Some((409, Vec::new())),
                     _ => self.slips.insert((window, member), body.to_vec()),
                 };
+            }
+            if status == 503 {
+                return Some((503, br#"{"type": "urn:sealdrop:error:full"}"#.to_vec()));
             }
             if status != 200 {
                 return Some((status, Vec::new()));
