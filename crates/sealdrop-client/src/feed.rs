@@ -99,7 +99,7 @@ impl Client {
 
     /// Fetches every segment of `listing`, whole, and the rosters that were in force meanwhile, and keeps the slips that `seeker` finds.
     ///
-    /// `the_box` is the roster of now, verified, and fetched after the listing, so that it is not older. `progress` is told how many segments are here.
+    /// `the_box` is the roster of now, verified, and fetched after the listing, so that it is not older. `progress` is told how many bytes are here.
     ///
     /// # Errors
     /// As [`FeedError`] says, before any slip is given out.
@@ -109,7 +109,7 @@ impl Client {
         the_box: &VerifiedBox,
         seeker: &Seeker<'_>,
         now: Time,
-        progress: &mut dyn FnMut(usize),
+        progress: &mut dyn FnMut(u64),
     ) -> Result<Feed, FeedError> {
         let roster = the_box.roster();
         let (length, retention) = (roster.window_length(), roster.retention());
@@ -128,6 +128,7 @@ impl Client {
             .map_or(now, |leaf| leaf.window.start(length));
         let rosters = self.rosters_since(roster, oldest)?;
         let (mut here, mut found) = (Vec::with_capacity(segments.len()), Vec::new());
+        let mut bytes_here = 0;
         for leaf in segments {
             let at = leaf.window;
             let bytes = match self.segment(leaf) {
@@ -155,7 +156,8 @@ impl Client {
                 slip: Box::new(*slip),
             }));
             here.push(*leaf);
-            progress(here.len());
+            bytes_here += leaf.size;
+            progress(bytes_here);
         }
         // Last, so that an honest server's newest checkpoint is not behind what it listed.
         let log = self.read_log(roster, &[])?;
@@ -263,6 +265,12 @@ impl Listing {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Bytes of them all.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(|leaf| leaf.size).sum()
     }
 
     /// Whether it lists none.

@@ -13,6 +13,7 @@ use sealdrop_core::log::saved::{SavedError, SavedReceipt};
 use sealdrop_core::note::Note;
 use sealdrop_core::roster::{Roster, RosterError};
 
+use crate::answers;
 use crate::cli::{CheckArgs, Global};
 use crate::failure::Failure;
 use crate::fields;
@@ -148,7 +149,10 @@ impl Kept {
 }
 
 pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<(), Failure> {
-    let kept = Kept::read(&args.receipt)?;
+    let Some(path) = &args.receipt else {
+        return answers::run(args, global, output);
+    };
+    let kept = Kept::read(path)?;
     let address = match args.address.as_deref().or(kept.address.as_deref()) {
         Some(address) => network::address(address)?,
         None => {
@@ -163,8 +167,8 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
         leaf,
         promise,
         proven,
-    } = kept.verify(&address, &args.receipt)?;
-    let beside = older_proof(&files::proof_path(&args.receipt), &leaf, &roster);
+    } = kept.verify(&address, path)?;
+    let beside = older_proof(&files::proof_path(path), &leaf, &roster);
     let given = kept.proof.clone().zip(proven);
     let given = given.map(|(receipt, proven)| Found { receipt, proven });
     // What was proved before, the server can no longer take back: its log must still hold these checkpoints.
@@ -180,13 +184,13 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
         match &beside {
             Some(_) => failure.also(format!(
                 "{} is from before, and is left as it is: keep it",
-                files::proof_path(&args.receipt).display()
+                files::proof_path(path).display()
             )),
             None => failure,
         }
     })?;
     let Some(found) = found else {
-        return not_found(&kept, promise.as_ref(), &roster, args, output);
+        return not_found(&kept, promise.as_ref(), &roster, path, output);
     };
     let best = older.into_iter().chain([&found]).reduce(|best, other| {
         if members(other) > members(best) {
@@ -208,7 +212,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
             is_kept = beside
                 .as_ref()
                 .is_some_and(|beside| members(beside) >= members(found));
-            let path = files::proof_path(&args.receipt);
+            let path = files::proof_path(path);
             if !is_kept {
                 write_beside(&path, &found.receipt, beside.is_some())?;
             }
@@ -224,7 +228,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
 }
 
 /// The proof of an earlier check, if one is there and proves the same leaf in the same log.
-fn older_proof(path: &Path, leaf: &Leaf, roster: &Roster) -> Option<Found> {
+pub(crate) fn older_proof(path: &Path, leaf: &Leaf, roster: &Roster) -> Option<Found> {
     let receipt = Receipt::parse(&files::read(path, MAX_PROOF_FILE).ok()?).ok()?;
     let proven = receipt.verify(roster.box_key()).ok()?;
     let is_ours = proven.leaf() == leaf && proven.roster().log_key() == roster.log_key();
@@ -232,7 +236,7 @@ fn older_proof(path: &Path, leaf: &Leaf, roster: &Roster) -> Option<Found> {
 }
 
 /// How many members a proof shows to have collected the drop.
-fn members(found: &Found) -> usize {
+pub(crate) fn members(found: &Found) -> usize {
     found.proven.logged().members().len()
 }
 
@@ -311,7 +315,7 @@ fn not_found(
     kept: &Kept,
     promise: Option<&Promise>,
     roster: &Roster,
-    args: &CheckArgs,
+    path: &Path,
     output: &Output,
 ) -> Result<(), Failure> {
     let Some(promise) = promise else {
@@ -324,7 +328,7 @@ fn not_found(
         return Err(Failure::refused(format!("BROKEN PROMISE: the server promised to log this drop by {due}, and its log does not hold it"))
             .hint(format!(
                 "{} is the evidence: the server signed it. Keep it, tell the project by another way than this server, and send the report again",
-                args.receipt.display()
+                path.display()
             ))
             .field("state", State::Broken.as_str())
             .field("promise", kept.promise.as_ref().map(ToString::to_string))
@@ -350,6 +354,13 @@ fn not_found(
     Ok(())
 }
 
+/// Two checkpoints that contradict each other.
+pub(crate) fn forked(one: &Note, other: &Note) -> Failure {
+    Failure::refused("THE LOG HAS TWO HISTORIES: the server signed two checkpoints that contradict each other")
+        .hint("the two checkpoints are the evidence (--json prints them): tell the project, by another way than this server")
+        .field("checkpoints", vec![one.to_string(), other.to_string()])
+}
+
 fn unbelievable(
     error: LookupError,
     client: &Client,
@@ -358,22 +369,25 @@ fn unbelievable(
 ) -> Failure {
     match error {
         LookupError::Client(error) => error.into(),
-        LookupError::Fork { one, other } => Failure::refused("THE LOG HAS TWO HISTORIES: the server signed two checkpoints that contradict each other")
-            .hint("the two checkpoints are the evidence (--json prints them): tell the project, by another way than this server")
-            .field("checkpoints", vec![one.to_string(), other.to_string()]),
+        LookupError::Fork { one, other } => forked(&one, &other),
         LookupError::AnotherLog => {
             let current = network::fetch_box(client, address).ok();
-            let moved = current.is_some_and(|current| current.roster().log_key() != roster.log_key());
-            let failure = Failure::refused("the server's log is not the one that made this promise");
+            let moved =
+                current.is_some_and(|current| current.roster().log_key() != roster.log_key());
+            let failure =
+                Failure::refused("the server's log is not the one that made this promise");
             if moved {
                 failure.hint(
                     "the box has a new log since, as after restoring a backup: what the old one promised may be lost.\n\
                      Ask the maintainers whether they have the report; otherwise send it again",
                 )
             } else {
-                failure.hint("no roster names this log: tell the project, by another way than this server")
+                failure.hint(
+                    "no roster names this log: tell the project, by another way than this server",
+                )
             }
         }
-        error => Failure::refused(format!("the log cannot be believed: {error}")).hint("tell the project, by another way than this server"),
+        error => Failure::refused(format!("the log cannot be believed: {error}"))
+            .hint("tell the project, by another way than this server"),
     }
 }

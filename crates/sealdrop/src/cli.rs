@@ -75,8 +75,12 @@ pub(crate) enum Command {
     Seal(SealArgs),
     /// Send a drop that was sealed before
     Post(PostArgs),
-    /// Ask what became of a drop: promised, logged, or collected and by whom
+    /// Show what the maintainers answered, or what became of a drop
     Check(CheckArgs),
+    /// Write again in a conversation: answer a question, add to a report
+    Reply(ReplyArgs),
+    /// Take a report back
+    Withdraw(WithdrawArgs),
     /// Verify a receipt or proof, without any network
     Verify(VerifyArgs),
     /// Print a completion script for a shell
@@ -86,7 +90,7 @@ pub(crate) enum Command {
 }
 
 /// The report itself.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct ReportArgs {
     /// One line that says what it is, at most 256 characters
     #[arg(long, value_name = "TEXT", help_heading = "Report")]
@@ -195,14 +199,77 @@ pub(crate) struct PostArgs {
 #[derive(Args)]
 #[command(after_long_help = help::CHECK)]
 pub(crate) struct CheckArgs {
-    /// The drop address; if left out, the one in the receipt
+    /// The drop address; with a receipt it can be left out
+    #[arg(required_unless_present = "receipt")]
     pub(crate) address: Option<String>,
-    /// What `submit --receipt` wrote, or an older proof
+    /// Ask what became of one drop: what `submit --receipt` wrote, or an older proof
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) receipt: PathBuf,
-    /// Write the proof (C2SP tlog-proof) here once the drop is in the log, instead of to FILE.tlog-proof beside the receipt
-    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Take the phrase from a file, or from standard input (-), instead of being asked
+    #[arg(long, value_name = "FILE", conflicts_with = "receipt", value_hint = ValueHint::FilePath)]
+    pub(crate) phrase_file: Option<PathBuf>,
+    /// With the phrase: the folder for files that the maintainers sent. With a receipt: where the proof (C2SP tlog-proof) goes, instead of to FILE.tlog-proof beside it
+    #[arg(long, short, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) output: Option<PathBuf>,
+    /// With the phrase: write a proof (C2SP tlog-proof) of each drop that the maintainers say they received to this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "receipt", value_hint = ValueHint::DirPath)]
+    pub(crate) receipt_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(after_long_help = help::REPLY)]
+pub(crate) struct ReplyArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    /// Take the phrase from a file, or from standard input (-), instead of being asked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) phrase_file: Option<PathBuf>,
+    /// What to say
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// Take the text from a file, or from standard input (-)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) from: Option<PathBuf>,
+    /// Write the text in $VISUAL or $EDITOR
+    #[arg(long)]
+    pub(crate) edit: bool,
+    /// Files to send along, many and of any size; only their names are sent, never their paths
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Attachments", value_hint = ValueHint::FilePath)]
+    pub(crate) attach: Vec<PathBuf>,
+    /// Remove what unmasks (camera, place, software, comments) from JPEG and PNG attachments; the files themselves stay as they are
+    #[arg(long, help_heading = "Attachments")]
+    pub(crate) strip: bool,
+    /// Do not ask before sealing
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Write the receipt here, and its secret part, the file key, to FILE.key
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Keep the sealed drop, to be posted later if it cannot be sent now
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) save: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(after_long_help = help::WITHDRAW)]
+pub(crate) struct WithdrawArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    /// Take the phrase from a file, or from standard input (-), instead of being asked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) phrase_file: Option<PathBuf>,
+    /// Why, if you want to say so
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// Do not ask before sealing
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Write the receipt here, and its secret part, the file key, to FILE.key
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Keep the sealed drop, to be posted later if it cannot be sent now
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Args)]

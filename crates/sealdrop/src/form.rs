@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use sealdrop_core::report::{MAX_REPORT, MAX_TITLE};
+use sealdrop_core::report::{Kind, MAX_REPORT, MAX_TITLE};
 use serde::Deserialize;
 
 use crate::cli::ReportArgs;
@@ -37,11 +37,11 @@ enum Part {
 
 impl Form {
     /// What the command line gives: `--from`, then the flags over it.
-    pub(crate) fn from_args(args: &ReportArgs) -> Result<Self, Failure> {
+    pub(crate) fn from_args(args: &ReportArgs, kind: Kind) -> Result<Self, Failure> {
         let file = args
             .from
             .as_deref()
-            .map(read_file)
+            .map(|path| read_file(path, kind))
             .transpose()?
             .unwrap_or_default();
         let form = Self {
@@ -52,6 +52,26 @@ impl Form {
             credit: args.credit.clone().or(file.credit),
         };
         form.without_empty().checked()
+    }
+
+    /// From a text. Only a report has parts; what follows it is all in one.
+    pub(crate) fn from_text(text: &str, kind: Kind) -> Self {
+        match kind {
+            Kind::Report => Self::from_markdown(text),
+            Kind::FollowUp | Kind::Withdraw => Self {
+                description: Some(text.into()),
+                ..Self::default()
+            }
+            .without_empty(),
+        }
+    }
+
+    /// The form as a text, for an editor.
+    pub(crate) fn to_text(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Report => self.to_markdown(),
+            Kind::FollowUp | Kind::Withdraw => self.description.clone().unwrap_or_default(),
+        }
     }
 
     pub(crate) fn from_markdown(text: &str) -> Self {
@@ -141,18 +161,27 @@ impl Form {
         Ok(self)
     }
 
-    /// The names of the parts that a report cannot do without, and that are missing.
-    pub(crate) fn missing(&self) -> Vec<&'static str> {
-        let parts = [("title", &self.title), ("description", &self.description)];
-        parts
-            .into_iter()
+    /// The names of the parts that cannot be done without, and that are missing.
+    pub(crate) fn missing(&self, kind: Kind) -> Vec<&'static str> {
+        let parts = [
+            ("title", &self.title),
+            ("description", &self.description),
+            ("text", &self.description),
+        ];
+        let needed = match kind {
+            Kind::Report => &parts[..2],
+            Kind::FollowUp => &parts[2..],
+            Kind::Withdraw => &[],
+        };
+        needed
+            .iter()
             .filter(|(_, text)| text.is_none())
-            .map(|(name, _)| name)
+            .map(|(name, _)| *name)
             .collect()
     }
 
     /// The fields of report.json's form. docs/protocol.md, "report.json".
-    pub(crate) fn to_fields(&self) -> BTreeMap<String, String> {
+    pub(crate) fn to_fields(&self, kind: Kind) -> BTreeMap<String, String> {
         let mut fields = BTreeMap::new();
         let texts = [
             ("title", &self.title),
@@ -170,7 +199,9 @@ impl Form {
                 fields.insert("credit".into(), "named".into());
                 fields.insert("credit-name".into(), name.into());
             }
-            None => drop(fields.insert("credit".into(), "none".into())),
+            None if kind == Kind::Report => drop(fields.insert("credit".into(), "none".into())),
+            // It says nothing of credit, so what the report said stands.
+            None => {}
         }
         fields
     }
@@ -183,7 +214,7 @@ impl Form {
     }
 }
 
-fn read_file(path: &Path) -> Result<Form, Failure> {
+fn read_file(path: &Path, kind: Kind) -> Result<Form, Failure> {
     let bytes = if path == Path::new("-") {
         let mut bytes = Vec::new();
         let read = std::io::stdin()
@@ -199,10 +230,10 @@ fn read_file(path: &Path) -> Result<Form, Failure> {
         Failure::usage(format!("{} is not text in UTF-8", path.display()))
             .hint("send it with --attach, and describe it in the report")
     })?;
-    if path
+    let is_toml = path
         .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
-    {
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    if is_toml && kind == Kind::Report {
         toml::from_str(&text).map_err(|error| {
             Failure::usage(format!(
                 "{} is not a report: {}",
@@ -214,7 +245,7 @@ fn read_file(path: &Path) -> Result<Form, Failure> {
             )
         })
     } else {
-        Ok(Form::from_markdown(&text))
+        Ok(Form::from_text(&text, kind))
     }
 }
 
@@ -271,7 +302,24 @@ mod tests {
     #[test]
     fn an_empty_text_has_nothing() {
         assert_eq!(Form::from_markdown("\n \n"), Form::default());
-        assert_eq!(Form::default().missing(), ["title", "description"]);
+        assert_eq!(
+            Form::default().missing(Kind::Report),
+            ["title", "description"]
+        );
+        assert_eq!(Form::default().missing(Kind::FollowUp), ["text"]);
+        assert_eq!(Form::default().missing(Kind::Withdraw), [""; 0]);
+    }
+
+    #[test]
+    fn a_follow_up_is_one_text_and_says_nothing_of_credit() {
+        let text = "# Not a title\n\n## Steps\nMore.";
+        let form = Form::from_text(&format!("\n{text}\n\n"), Kind::FollowUp);
+        assert_eq!(form.to_text(Kind::FollowUp), text);
+        let fields = form.to_fields(Kind::FollowUp);
+        assert_eq!(
+            fields,
+            BTreeMap::from([("description".into(), text.into())])
+        );
     }
 
     #[test]
@@ -280,7 +328,7 @@ mod tests {
             title: Some("T".into()),
             ..Form::default()
         }
-        .to_fields();
+        .to_fields(Kind::Report);
         assert_eq!(fields.get("credit").map(String::as_str), Some("none"));
         assert!(!fields.contains_key("credit-name"));
     }

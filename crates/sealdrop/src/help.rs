@@ -11,6 +11,9 @@ Examples:
   sealdrop --tor submit 'http://….onion#sdbox1…'
       through Tor on this machine
 
+  sealdrop check 'https://drop.example.org#sdbox1…'
+      asks for the phrase, and shows what the maintainers answered; `sealdrop reply` answers them
+
   sealdrop check --receipt r.json
       says whether the maintainers have collected it, and writes the proof, r.json.tlog-proof
 
@@ -80,7 +83,18 @@ Fields of --json:
   phrase      the twelve words";
 
 pub(crate) const CHECK: &str = "\
-States:
+Examples:
+  sealdrop check 'https://drop.example.org#sdbox1…'
+      asks for the phrase, and shows what the maintainers answered: who signed what and when, the state, the dates
+  sealdrop check 'https://drop.example.org#sdbox1…' --phrase-file - -o files --receipt-dir proofs
+      the phrase from standard input; writes the files they sent, and a proof of each drop they received
+  sealdrop check --receipt r.json
+      what became of one drop, without the phrase
+
+With the phrase the whole feed is fetched, every time, so that nobody learns whose answers are looked for. The phrase and what was
+answered are not written down.
+
+States of a drop:
   promised   the server promised to log it at the end of a window that is not over yet
   logged     it is in the log, under a signed checkpoint
   collected  machines of the members named hold it
@@ -88,8 +102,19 @@ States:
 
 Exit codes: 0 for promised, logged and collected; 1 for broken, a log that contradicts itself, or no connection; 2 for a wrong file.
 
-Fields of --json (times are seconds since 1970):
-  state       as above
+Fields of --json with the phrase (times are seconds since 1970, windows are numbers):
+  answered    whether there is a message
+  state       what the maintainers last said it is, or null
+  dates       objects of what and on: those that hold now
+  messages    in order, objects of id, member, kind (ack, question, status, dates, note, closed, file), window, time, team (false:
+              it was logged after the member had left), readable, text, state, dates, leaves (objects of digest, size, window,
+              state and proof), file (name, size and saved)
+  incomplete  objects of id, member, kind, window, team, parts_here and parts
+  forged      windows of slips that no member signed
+  feed        an object of segments, first, last (windows) and missing (windows without a segment)
+
+Fields of --json with a receipt:
+  state       of the drop, as above
   digest      hex SHA-256 of the drop
   window      the window of the promise or of the entry
   due         of promised: when it is to be in the log
@@ -100,6 +125,51 @@ Fields of --json (times are seconds since 1970):
   proof       the file of the proof, or null
   promise     of broken: the promise, which is the evidence
   checkpoints of a log with two histories: the two that contradict each other";
+
+pub(crate) const REPLY: &str = "\
+Examples:
+  sealdrop reply 'https://drop.example.org#sdbox1…'
+      asks for the phrase and the text, shows it, and sends it
+  sealdrop reply 'https://drop.example.org#sdbox1…' --from answer.txt --attach crash.log
+      the text from a file
+
+To everybody but the maintainers it looks like any report: the server cannot tell which conversation it belongs to, or that it belongs to one.
+Before you write, `sealdrop check` shows what they asked; leave some time between the two, for both go to one server.
+
+Fields of --json:
+  state       promised; taken: sent, but the promise is not to be believed; kept: not sent
+  address     the drop address
+  box         the box in it
+  epoch       the epoch of the roster that it was sealed to
+  members     their names; not with kept
+  digest      hex SHA-256 of the drop, or null if it is not known to be sent; not with kept
+  size        bytes of the drop, likewise
+  window      the window of the promise, or null; not with kept
+  promise     the promise as the server signed it, or null; not with kept
+  receipt     the file of the receipt, or null; not with kept
+  key         the file of the file key, or null
+  saved       the file of the sealed drop, or null
+  post        the command that sends what was kept";
+
+pub(crate) const WITHDRAW: &str = "\
+The maintainers see that you take the report back, and why if you say so. What they have read they have read.
+
+To everybody else it looks like any report.
+
+Fields of --json: those of `sealdrop reply`.
+  state       promised; taken; kept
+  address     the drop address
+  box         the box in it
+  epoch       the epoch of the roster that it was sealed to
+  members     their names
+  digest      hex SHA-256 of the drop
+  size        bytes of the drop
+  window      the window of the promise
+  promise     the promise as the server signed it
+  receipt     the file of the receipt, or null
+  key         the file of the file key, or null
+  saved       the file of the sealed drop, or null
+  post        the command that sends what was kept";
 
 pub(crate) const VERIFY: &str = "\
 Examples:

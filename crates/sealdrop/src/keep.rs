@@ -63,10 +63,16 @@ pub(crate) fn keep(
     });
     match kept {
         Ok(path) => {
-            let next = if is_stale {
-                "the report was kept, sealed as it was; if the server is right, it has to be sealed again, which gives it another phrase"
-            } else {
-                "the report was kept, sealed: send it later with the command above, and do not seal it a second time"
+            let next = match (is_stale, draft.letter.is_new()) {
+                (true, true) => {
+                    "the report was kept, sealed as it was; if the server is right, it has to be sealed again, which gives it another phrase"
+                }
+                (true, false) => {
+                    "what you wrote was kept, sealed as it was; if the server is right, it has to be sealed again"
+                }
+                (false, _) => {
+                    "the report was kept, sealed: send it later with the command above, and do not seal it a second time"
+                }
             };
             Err(said(failure.also(next), &path, draft, submission))
         }
@@ -137,29 +143,34 @@ fn said(failure: Failure, path: &Path, draft: &Draft, submission: &Submission<'_
     if let Some(receipt) = receipt {
         post.push_str(&format!(" --receipt {}", word(receipt)));
     }
-    let phrase = draft.phrase.words();
+    let words = draft.phrase.words();
+    let phrase = draft.letter.is_new().then_some(words.as_str());
     let mut text = format!(
-        "{} The sealed report is {} ({}).\n\n{}",
+        "{} The sealed report is {} ({}).\n",
         output.out(Style::Yellow, "Not sent, but kept."),
         path.display(),
         show::bytes(draft.size()),
-        receipt::phrase_text(&phrase, output),
     );
+    if let Some(phrase) = phrase {
+        text.push_str(&format!("\n{}", receipt::phrase_text(phrase, output)));
+    }
     if let Some(key) = &key {
         text.push_str(&receipt::key_text(key));
     }
     text.push_str(&format!("\nLater:\n  {post}\n"));
     output.before_failure(&text);
-    let fields = fields! {
+    let mut fields = fields! {
         "state": "kept",
         "address": address.to_string(),
         "box": address.box_key.to_string(),
         "epoch": draft.the_box().roster().epoch(),
         "size": draft.size(),
-        "phrase": phrase.as_str(),
         "key": key.map(|path| path.display().to_string()),
         "saved": path.display().to_string(),
         "post": post,
     };
+    if let Some(phrase) = phrase {
+        fields.insert("phrase".into(), phrase.into());
+    }
     failure.with(fields)
 }

@@ -12,19 +12,23 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::output::Output;
 
+mod answers;
 mod attachment;
 mod boxes;
 mod check;
 mod cli;
+mod conversation;
 mod failure;
 mod files;
 mod form;
 mod help;
 mod interrupt;
 mod keep;
+mod letter;
 mod metadata;
 mod network;
 mod output;
+mod phrase;
 mod post;
 mod progress;
 mod prompt;
@@ -78,6 +82,8 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Seal(args) => seal::run(args, output),
         Command::Post(args) => post::run(args, &cli.global, output),
         Command::Check(args) => check::run(args, &cli.global, output),
+        Command::Reply(args) => letter::reply(args, &cli.global, output),
+        Command::Withdraw(args) => letter::withdraw(args, &cli.global, output),
         Command::Verify(args) => verify::run(args, output),
         Command::Completions(args) => cli::completions(args, output),
         Command::Man(args) => cli::man(args, output),

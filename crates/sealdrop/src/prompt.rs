@@ -9,11 +9,12 @@ use std::time::Duration;
 #[cfg(unix)]
 use std::time::Instant;
 
-use inquire::{Confirm, InquireError, Text};
+use inquire::{Confirm, InquireError, Password, Text};
 use rand_core::Rng as _;
 use sealdrop_client::system;
 use sealdrop_core::encoding;
-use sealdrop_core::report::{MAX_REPORT, MAX_TITLE};
+use sealdrop_core::report::{Kind, MAX_REPORT, MAX_TITLE};
+use zeroize::Zeroizing;
 
 use crate::cli::ReportArgs;
 use crate::failure::Failure;
@@ -40,26 +41,27 @@ pub(crate) fn is_possible() -> bool {
 pub(crate) fn complete(
     mut form: Form,
     args: &ReportArgs,
+    kind: Kind,
     output: &Output,
 ) -> Result<Form, Failure> {
     if args.edit {
-        form = edit(&form)?;
+        form = edit(&form, kind)?;
         // What was written must not be lost for a missing line.
-        while !form.missing().is_empty() && is_possible() {
+        while !form.missing(kind).is_empty() && is_possible() {
             output.note(&format!(
                 "The report has no {} yet.",
-                form.missing().join(" and no ")
+                form.missing(kind).join(" and no ")
             ));
             if !ask_yes_no("Open the editor again?", true)? {
                 break;
             }
-            form = edit(&form)?;
+            form = edit(&form, kind)?;
         }
     } else if is_possible() && !args.yes && args.from.is_none() {
-        ask(&mut form, output)?;
+        ask(&mut form, kind, output)?;
     }
     let form = form.without_empty().checked()?;
-    let missing = form.missing();
+    let missing = form.missing(kind);
     if missing.is_empty() {
         return Ok(form);
     }
@@ -95,6 +97,15 @@ pub(crate) fn ask_yes_no(question: &str, default: bool) -> Result<bool, Failure>
         .map_err(failure)
 }
 
+/// A line that is not shown as it is typed.
+pub(crate) fn ask_hidden(question: &str) -> Result<Zeroizing<String>, Failure> {
+    Password::new(question)
+        .without_confirmation()
+        .prompt()
+        .map(Zeroizing::new)
+        .map_err(failure)
+}
+
 /// Asks for the name of a file; `None` if there is to be none.
 pub(crate) fn ask_name(
     question: &str,
@@ -111,7 +122,19 @@ pub(crate) fn ask_name(
         .map(PathBuf::from))
 }
 
-fn ask(form: &mut Form, output: &Output) -> Result<(), Failure> {
+fn ask(form: &mut Form, kind: Kind, output: &Output) -> Result<(), Failure> {
+    let question = match kind {
+        Kind::Report => return ask_report(form, output),
+        Kind::FollowUp => "What do you want to say?",
+        Kind::Withdraw => "Why, if you want to say so?",
+    };
+    if form.description.is_none() {
+        form.description = Some(lines(question, output)?);
+    }
+    Ok(())
+}
+
+fn ask_report(form: &mut Form, output: &Output) -> Result<(), Failure> {
     if form.title.is_none() {
         let validator = |text: &str| {
             let fits = (1..=MAX_TITLE).contains(&text.trim().chars().count());
@@ -206,7 +229,7 @@ fn failure(error: InquireError) -> Failure {
 }
 
 /// The form in the person's editor. The text is in a folder of their own, in memory where the system has such a place, and gone afterwards.
-fn edit(form: &Form) -> Result<Form, Failure> {
+fn edit(form: &Form, kind: Kind) -> Result<Form, Failure> {
     let editor = ["VISUAL", "EDITOR"].into_iter().find_map(|name| {
         std::env::var(name)
             .ok()
@@ -221,7 +244,7 @@ fn edit(form: &Form) -> Result<Form, Failure> {
     let folder = PrivateFolder::create()?;
     let path = folder.0.join("report.md");
     let mut file = files::NewFile::create(&path)?;
-    file.write(form.to_markdown().as_bytes())?;
+    file.write(form.to_text(kind).as_bytes())?;
     file.file().flush().map_err(|error| file.failed(&error))?;
     let mut words = editor.split_whitespace();
     let program = words.next().expect("it is not empty");
@@ -254,7 +277,7 @@ fn edit(form: &Form) -> Result<Form, Failure> {
     if editing.is_over() {
         return Err(interrupt::stopped());
     }
-    Ok(Form::from_markdown(&text))
+    Ok(Form::from_text(&text, kind))
 }
 
 /// Waits until the editor ends. When this program is to end, the editor is too, and [`io::ErrorKind::Interrupted`] says so.

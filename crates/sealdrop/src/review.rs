@@ -2,6 +2,7 @@
 
 use sealdrop_client::{VerifiedBox, system};
 use sealdrop_core::address::Address;
+use sealdrop_core::report::Kind;
 use sealdrop_core::roster::Roster;
 
 use crate::attachment::Attachment;
@@ -10,7 +11,7 @@ use crate::output::{Output, Style, shown_lines};
 use sealdrop_client::show;
 
 pub(crate) fn show(
-    form: &Form,
+    (form, kind): (&Form, Kind),
     attachments: &[Attachment],
     size: u64,
     address: &Address,
@@ -23,7 +24,12 @@ pub(crate) fn show(
     text.push_str(&describe_box(address, the_box, &|text| {
         output.err(Style::Dim, text)
     }));
-    text.push_str(&format!("\n{}\n", bold("Report")));
+    let what = match kind {
+        Kind::Report => "Report",
+        Kind::FollowUp => "Reply",
+        Kind::Withdraw => "Withdrawal",
+    };
+    text.push_str(&format!("\n{}\n", bold(what)));
     let parts = [
         ("title", &form.title),
         ("description", &form.description),
@@ -41,7 +47,10 @@ pub(crate) fn show(
     }
     match form.credited() {
         Some(name) => text.push_str(&format!("  credit: {}\n", show::line(name))),
-        None => text.push_str("  credit: none, you stay unnamed\n"),
+        None if kind == Kind::Report => {
+            text.push_str("  credit: none, you stay unnamed\n");
+        }
+        None => {}
     }
     if !attachments.is_empty() {
         text.push_str(&format!("\n{}\n", bold("Attachments")));

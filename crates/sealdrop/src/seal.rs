@@ -3,6 +3,7 @@
 use sealdrop_client::show;
 use std::io::{self, Read, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use rand_core::Rng as _;
 use sealdrop_client::{Blocks, BoxFile, ClientError, Source, VerifiedBox, system};
@@ -10,7 +11,7 @@ use sealdrop_core::address::Address;
 use sealdrop_core::drop::{FileKey, SealError, Sealed, Sealer};
 use sealdrop_core::log::saved::SavedKey;
 use sealdrop_core::phrase::{Phrase, ReporterKeys};
-use sealdrop_core::report::{Kind, Report, ReportError};
+use sealdrop_core::report::{Report, ReportError};
 
 use crate::attachment::Attachment;
 use crate::cli::{ReportArgs, SealArgs};
@@ -19,6 +20,7 @@ use crate::fields;
 use crate::files::{self, NewFile};
 use crate::form::Form;
 use crate::interrupt::{self, Interrupt};
+use crate::letter::Letter;
 use crate::network;
 use crate::output::{Output, word};
 use crate::progress::Progress;
@@ -36,7 +38,8 @@ pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
     Record::expect_new(&args.output)?;
     args.key.as_deref().map(files::expect_new).transpose()?;
     let the_box = network::verify_box(read_box(&args.box_file)?, &address, false)?;
-    let draft = Draft::prepare(&args.report, &address, &the_box, output)?;
+    let letter = Letter::report();
+    let draft = Draft::prepare(&args.report, letter, &address, &the_box, output)?;
     let interrupt = Interrupt::catch();
     let mut drop_file = NewFile::create(&args.output)?;
     let record_file = Record::create(&args.output)?;
@@ -84,7 +87,8 @@ pub(crate) fn read_box(path: &Path) -> Result<BoxFile, Failure> {
 /// A report that is ready to be sealed.
 pub(crate) struct Draft {
     form: Form,
-    pub(crate) phrase: Phrase,
+    pub(crate) letter: Letter,
+    pub(crate) phrase: Arc<Phrase>,
     keys: ReporterKeys,
     file_key: FileKey,
     nonce: [u8; 16],
@@ -98,19 +102,23 @@ impl Draft {
     /// Looks at the attachments, completes the form, shows the review and asks whether to go on.
     pub(crate) fn prepare(
         args: &ReportArgs,
+        letter: Letter,
         address: &Address,
         the_box: &VerifiedBox,
         output: &Output,
     ) -> Result<Self, Failure> {
-        let form = Form::from_args(args)?;
+        let form = Form::from_args(args, letter.kind)?;
         let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
         // What is too large for the box is so before anybody writes a report.
-        let attachments = Self::new(form.clone(), attachments, the_box)?.attachments;
-        let form = prompt::complete(form, args, output)?;
-        Self::reviewed(form, attachments, args, address, the_box, output)
+        let draft = Self::new(form, letter, attachments, the_box)?;
+        let form = prompt::complete(draft.form, args, draft.letter.kind, output)?;
+        let attachments = draft.attachments;
+        let draft = Self::new(form, draft.letter, attachments, the_box)?;
+        draft.reviewed(args, address, output)
     }
 
-    /// The same report with the attachments as they are now, to the members as they are now: other keys, another phrase, and another review.
+    /// The same report with the attachments as they are now, to the members as they are now: other keys, another phrase if this one was new, and another
+    /// review.
     pub(crate) fn again(
         &self,
         args: &ReportArgs,
@@ -119,56 +127,52 @@ impl Draft {
         output: &Output,
     ) -> Result<Self, Failure> {
         let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
-        Self::reviewed(
-            self.form.clone(),
-            attachments,
-            args,
-            address,
-            the_box,
-            output,
-        )
+        Self::new(self.form.clone(), self.letter.clone(), attachments, the_box)?
+            .reviewed(args, address, output)
     }
 
     fn reviewed(
-        form: Form,
-        attachments: Vec<Attachment>,
+        self,
         args: &ReportArgs,
         address: &Address,
-        the_box: &VerifiedBox,
         output: &Output,
     ) -> Result<Self, Failure> {
-        let draft = Self::new(form, attachments, the_box)?;
         review::show(
-            &draft.form,
-            &draft.attachments,
-            draft.size,
+            (&self.form, self.letter.kind),
+            &self.attachments,
+            self.size,
             address,
-            the_box,
+            &self.the_box,
             output,
         );
         if !args.yes {
-            prompt::confirm("Seal it and go on?")?;
+            prompt::confirm(self.letter.question())?;
         }
-        Ok(draft)
+        Ok(self)
     }
 
     fn new(
         form: Form,
+        letter: Letter,
         attachments: Vec<Attachment>,
         the_box: &VerifiedBox,
     ) -> Result<Self, Failure> {
         let mut rng = system::rng();
         let roster = the_box.roster();
-        let phrase = Phrase::generate(&mut rng);
+        let phrase = letter
+            .phrase
+            .clone()
+            .unwrap_or_else(|| Arc::new(Phrase::generate(&mut rng)));
         let keys = phrase.keys(roster.box_key());
-        let mut report = Report::new(Kind::Report, roster, &keys, &mut rng);
-        report.form = form.to_fields();
+        let mut report = Report::new(letter.kind, roster, &keys, &mut rng);
+        report.form = form.to_fields(letter.kind);
         report.attachments = attachments.iter().map(Attachment::listed).collect();
         let file_key = FileKey::generate(&mut rng);
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
         let mut draft = Self {
             form,
+            letter,
             phrase,
             keys,
             file_key,

@@ -14,6 +14,7 @@ use crate::fields;
 use crate::files::{self, NewFile};
 use crate::interrupt::{self, Interrupt};
 use crate::keep::{self, Unsent};
+use crate::letter::Letter;
 use crate::network;
 use crate::output::{Output, Style, shown_lines, word};
 use crate::post::FileSource;
@@ -28,6 +29,16 @@ use crate::seal::{Draft, IntoFailure as _};
 const STALE: u16 = 422;
 
 pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result<(), Failure> {
+    send(args, Letter::report(), global, output)
+}
+
+/// Sends a report, or what belongs to one: the same requests in the same order, whatever it is.
+pub(crate) fn send(
+    args: &SubmitArgs,
+    letter: Letter,
+    global: &Global,
+    output: &Output,
+) -> Result<(), Failure> {
     let address = network::address(&args.address)?;
     let options = network::options(global)?;
     let client = network::client(&address.origin, options.clone(), None)?;
@@ -45,7 +56,7 @@ pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result
     }
     args.save.as_deref().map(Record::expect_new).transpose()?;
     let mut the_box = network::fetch_box(&client, &address)?;
-    let mut draft = Draft::prepare(&args.report, &address, &the_box, output)?;
+    let mut draft = Draft::prepare(&args.report, letter, &address, &the_box, output)?;
 
     let interrupt = Interrupt::catch();
     let submission = Submission {
@@ -217,13 +228,14 @@ impl Submission<'_> {
         }
         let unsaved = unsaved.into_iter().next();
         let words = draft.phrase.words();
+        let words = draft.letter.is_new().then_some(words.as_str());
         let (text, fields) = report(
             (self.args, self.global),
             self.address,
             the_box,
             sent,
             promised.as_ref().ok(),
-            &words,
+            words,
             self.output,
         );
         let failure = match (promised, unsaved) {
@@ -232,7 +244,8 @@ impl Submission<'_> {
                 return Ok(Outcome::Sent);
             }
             (Ok(_), Some(failure)) => failure.hint("the report itself was sent, and must not be sent again; only the file named could not be kept"),
-            (Err(failure), None) => failure.also("the phrase above is the one of this report: write it down all the same"),
+            (Err(failure), None) if words.is_some() => failure.also("the phrase above is the one of this report: write it down all the same"),
+            (Err(failure), None) => failure,
             (Err(failure), Some(unsaved)) => failure.also(unsaved.message),
         };
         self.output.before_failure(&text);
@@ -247,7 +260,7 @@ fn report(
     the_box: &VerifiedBox,
     sent: Option<&Sent>,
     promise: Option<&Promise>,
-    phrase: &str,
+    phrase: Option<&str>,
     output: &Output,
 ) -> (String, Map<String, Value>) {
     let receipt = args.receipt.as_deref().filter(|_| sent.is_some());
@@ -264,7 +277,9 @@ fn report(
             output.out(Style::Yellow, "Taken, but not promised."),
         ),
     };
-    text.push_str(&format!("\n{}", receipt::phrase_text(phrase, output)));
+    if let Some(phrase) = phrase {
+        text.push_str(&format!("\n{}", receipt::phrase_text(phrase, output)));
+    }
     match (receipt, promise, sent) {
         (Some(path), Some(_), _) => text.push_str(&format!("\nReceipt: {}\n", path.display())),
         (Some(path), None, _) => text.push_str(&format!(
@@ -283,15 +298,20 @@ fn report(
     if receipt.is_some() && promise.is_some() && args.save.is_none() {
         text.push_str("They prove that a drop was left, not what it says: that needs the sealed drop too, which was not kept (--save FILE keeps it).\n");
     }
+    text.push_str("\nLater:\n");
     if let (Some(path), Some(_)) = (receipt, promise) {
         text.push_str(&format!(
-            "\nLater:\n  {} check --receipt {}\n",
+            "  {} check --receipt {}\n",
             global.program(),
             word(path)
         ));
     }
+    text.push_str(&format!(
+        "  {} check '{address}'    asks for the phrase, and shows what the maintainers answered\n",
+        global.program(),
+    ));
     let path = |path: &Path| path.display().to_string();
-    let fields = fields! {
+    let mut fields = fields! {
         "state": if promise.is_some() { "promised" } else { "taken" },
         "address": address.to_string(),
         "box": address.box_key.to_string(),
@@ -301,10 +321,12 @@ fn report(
         "size": sent.map(|sent| sent.size),
         "window": promise.map(|promise| promise.leaf().window.0),
         "promise": sent.map(|sent| sent.promise.to_string()),
-        "phrase": phrase,
         "receipt": receipt.map(path),
         "key": key.as_deref().map(path),
         "saved": args.save.as_deref().map(path),
     };
+    if let Some(phrase) = phrase {
+        fields.insert("phrase".into(), phrase.into());
+    }
     (text, fields)
 }

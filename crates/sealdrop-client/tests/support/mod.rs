@@ -590,6 +590,13 @@ impl LyingServer {
     pub(crate) fn window(&self) -> Window {
         system::now().window(WINDOW)
     }
+
+    /// Puts the segment of the window so many before the one of now into the feed and the log.
+    pub(crate) fn segment(&self, ago: u64, slips: &[Box<Slip>]) -> Window {
+        let window = Window(self.window().0 - ago);
+        self.state().add_segment(window, slips);
+        window
+    }
 }
 
 fn connection(

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sealdrop_core::phrase::Phrase;
 use serde_json::Value;
 
-use crate::support::{Answer, LyingServer};
+use crate::support::{Answer, LyingServer, Saying};
 use crate::{Place, REPORT};
 
 /// Runs commands with `--json`, and notes the fields of what they print under the command's name.
@@ -49,6 +50,18 @@ fn every_field_of_the_json_is_in_the_help() {
     noting.run(0, &["check", "--receipt", "s.json"]);
     let opened = ["--key", "s.json.key", "--drop", "s.drop"];
     noting.run(0, &[&["verify", "s.json.tlog-proof"], &opened[..]].concat());
+    let phrase = Phrase::from_entropy(&[1; 16]);
+    place.write("phrase", phrase.words().as_bytes());
+    let with_phrase = |command, args: &[&'static str]| {
+        let address: &'static str = address.clone().leak();
+        [&[command, address, "--phrase-file", "phrase"], args].concat()
+    };
+    noting.run(0, &with_phrase("check", &[]));
+    let said = Saying::new(&server, &phrase, "Thanks").seal();
+    server.segment(0, &said);
+    noting.run(0, &with_phrase("check", &["-o", "files"]));
+    noting.run(0, &with_phrase("reply", &["--text", "T", "--yes"]));
+    noting.run(0, &with_phrase("withdraw", &["--yes"]));
     noting.run(2, &["verify", "absent"]);
     noting.run(0, &["man"]);
     noting.run(0, &["man", "-o", "pages"]);

@@ -9,6 +9,7 @@
 #[path = "../../../sealdrop-client/tests/support/mod.rs"]
 mod support;
 
+mod answers;
 mod attachments;
 mod attacks;
 mod evidence;
@@ -16,6 +17,7 @@ mod json;
 mod keep;
 mod offline;
 mod post;
+mod reply;
 mod submit;
 mod terminal;
 mod usage;
@@ -25,6 +27,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sealdrop_core::phrase::Phrase;
 use sealdrop_core::report::Attachment;
 use sealdrop_core::roster::Roster;
 use sealdrop_open::{Attachments, Context, Identity, Keys, Opened};
@@ -107,6 +110,13 @@ impl Place {
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Checks with a phrase for what was answered.
+    fn answers(&self, server: &LyingServer, phrase: &Phrase, args: &[&str]) -> Run {
+        let address = server.address.to_string();
+        let fixed = ["check", &address, "--phrase-file", "-"];
+        self.run_with(&[&fixed, args].concat(), &phrase.words())
     }
 
     /// Runs a command for the server's box.

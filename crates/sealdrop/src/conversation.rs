@@ -1,0 +1,145 @@
+//! From the slips that a clue found to a conversation: every check of docs/protocol.md, "Reading slips".
+
+use std::collections::BTreeMap;
+
+use sealdrop_client::feed::{FoundSlip, Rosters};
+use sealdrop_core::key::BoxKey;
+use sealdrop_core::phrase::ReporterKeys;
+use sealdrop_core::slip::PartKind;
+use sealdrop_core::slip::message::{Assembly, Date, Envelope, Message, MessageError};
+use sealdrop_core::time::Window;
+use sealdrop_open::{Identity, SlipError, open_slip};
+
+/// What was said to one reporter, in the order of the log.
+#[derive(Default)]
+pub(crate) struct Conversation {
+    pub(crate) said: Vec<Said>,
+    /// Windows of slips that are the conversation's and that no member signed.
+    pub(crate) forged: Vec<Window>,
+}
+
+/// A message, or the parts of one that came so far.
+pub(crate) struct Said {
+    assembly: Assembly,
+    /// That of its first part.
+    pub(crate) window: Window,
+    /// Whether all of it was logged while its member was one.
+    pub(crate) is_of_the_team: bool,
+}
+
+/// A state that the maintainers gave.
+pub(crate) struct State {
+    pub(crate) name: String,
+    pub(crate) since: Window,
+}
+
+impl Conversation {
+    /// Opens and checks the slips. What others copied or relayed is ignored; what is forged is counted.
+    pub(crate) fn read(
+        found: &[FoundSlip],
+        rosters: &Rosters,
+        keys: &ReporterKeys,
+        box_key: &BoxKey,
+        window_length: u64,
+    ) -> Self {
+        let identity = Identity::new(&keys.identity);
+        let mut conversation = Self::default();
+        for FoundSlip { window, slip } in found {
+            let voice = |part: &sealdrop_core::slip::Part| rosters.voice(part.epoch, &part.member);
+            let part = match open_slip(slip, &identity, voice) {
+                Ok(part) => part,
+                Err(SlipError::Part(_)) => {
+                    conversation.forged.push(*window);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            if part.box_key != *box_key || part.conversation != keys.conversation {
+                continue;
+            }
+            let start = window.start(window_length);
+            let is_of_the_team = rosters.is_of_the_team(part.epoch, &part.member, start);
+            conversation.add(part, *window, is_of_the_team);
+        }
+        conversation
+    }
+
+    fn add(&mut self, part: sealdrop_core::slip::Part, window: Window, is_of_the_team: bool) {
+        for said in &mut self.said {
+            let before = said.assembly.here();
+            if said.assembly.add(part.clone()) {
+                // A part that was there before is a replay, and changes nothing.
+                said.is_of_the_team &= is_of_the_team || said.assembly.here() == before;
+                return;
+            }
+        }
+        self.said.push(Said {
+            assembly: Assembly::new(part),
+            window,
+            is_of_the_team,
+        });
+    }
+
+    /// The messages that are the team's, and whole.
+    fn of_the_team(&self) -> impl Iterator<Item = (&Said, Message)> {
+        let ours = self.said.iter().filter(|said| said.is_of_the_team);
+        ours.filter_map(|said| Some((said, said.message()?.ok()?)))
+    }
+
+    /// The state that the report is in, as the maintainers said last.
+    pub(crate) fn state(&self) -> Option<State> {
+        let stated = |(said, message): (&Said, Message)| {
+            let fallback = match said.kind() {
+                PartKind::Ack => "received",
+                PartKind::Closed => "closed",
+                PartKind::Status => "",
+                _ => return None,
+            };
+            let name = message.state.unwrap_or_else(|| fallback.into());
+            let since = said.window;
+            (!name.is_empty()).then_some((said.kind(), State { name, since }))
+        };
+        // A later acknowledgement, of a follow-up, takes nothing back.
+        let mut state: Option<State> = None;
+        for (kind, next) in self.of_the_team().filter_map(stated) {
+            if kind != PartKind::Ack || state.is_none() {
+                state = Some(next);
+            }
+        }
+        state
+    }
+
+    /// The dates that hold now, in the order of time: a later message replaces what it names.
+    pub(crate) fn dates(&self) -> Vec<Date> {
+        let mut dates = BTreeMap::new();
+        for (_, message) in self.of_the_team() {
+            dates.extend(message.dates.into_iter().map(|date| (date.what, date.on)));
+        }
+        let mut dates: Vec<Date> = dates
+            .into_iter()
+            .map(|(what, on)| Date { what, on })
+            .collect();
+        dates.sort_by(|a, b| a.on.cmp(&b.on));
+        dates
+    }
+}
+
+impl Said {
+    pub(crate) fn envelope(&self) -> &Envelope {
+        &self.assembly.envelope
+    }
+
+    pub(crate) fn kind(&self) -> PartKind {
+        self.assembly.envelope.kind
+    }
+
+    /// How many parts are here, and of how many.
+    pub(crate) fn parts(&self) -> (u64, u64) {
+        (self.assembly.here(), self.assembly.parts)
+    }
+
+    /// The message; `None` until every part is here.
+    pub(crate) fn message(&self) -> Option<Result<Message, MessageError>> {
+        self.assembly.message()
+    }
+}
