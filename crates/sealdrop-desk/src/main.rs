@@ -1,4 +1,5 @@
-//! The maintainer's program. Read first: [`run`], then `sync.rs` (what is checked before anything is cosigned) and `judge.rs` (how a drop is opened).
+//! The maintainer's program. Read first: [`run`], then `sync.rs` (what is checked before anything is cosigned), `judge.rs` (how a drop is opened), and
+//! `posting.rs` (how answers go out).
 
 mod answer;
 mod bodies;

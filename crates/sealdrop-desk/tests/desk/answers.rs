@@ -12,13 +12,22 @@ use sealdrop_open::{Identity, open_slip};
 
 use crate::bench::{Bench, Reporter, run_with};
 use crate::byhand::{Tar, age_file};
+use crate::server::WINDOW;
 
 /// The share of a box of one member.
 const SHARE: usize = 8;
 
+/// A box, at a moment at which the window of now will not end within the test.
+fn bench() -> Bench {
+    while sealdrop_client::system::now().0 % WINDOW > WINDOW - 20 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    Bench::new()
+}
+
 /// A box with one case, synced; the first sync has posted decoys for the window before this one.
 fn with_case() -> (Bench, Reporter) {
-    let bench = Bench::new();
+    let bench = bench();
     let roster = bench.server.roster();
     let mut reporter = Reporter::new(1, roster.box_key());
     let drop = reporter.drop(&roster, Kind::Report, "a bug");
@@ -168,7 +177,7 @@ fn an_ack_names_the_drops_that_are_here_in_log_order() {
 
 #[test]
 fn a_case_that_is_in_no_log_is_not_acknowledged() {
-    let bench = Bench::new();
+    let bench = bench();
     let roster = bench.server.roster();
     let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "fresh");
     bench.server.accept(&drop, bench.past(0));
@@ -555,6 +564,25 @@ fn server_logs_a_window_without_a_segment() {
 }
 
 #[test]
+fn a_log_that_is_refused_says_nothing_of_what_was_kept_and_stops_no_answer() {
+    let (bench, reporter) = with_case();
+    {
+        let mut state = bench.server.lock();
+        state.slips.clear();
+        state.close(sealdrop_client::system::now().0 / WINDOW - 1);
+        state.log_key = sealdrop_core::key::SecretKey::from_seed(&[0x11; 32]);
+    }
+    bench
+        .desk("ana", &["reply", "1", "--text", "all the same"])
+        .ok();
+    let ran = bench.desk("ana", &["sync"]);
+    assert!(!ran.out.contains("did not keep"), "{}", ran.out);
+    ran.fails(1, &["log signature"]);
+    let roster = bench.server.roster();
+    assert_eq!(read(&reporter, &roster, &posted(&bench)).len(), 1);
+}
+
+#[test]
 fn a_case_shows_both_sides_and_no_text_is_at_rest() {
     let (bench, mut reporter) = with_case();
     bench
@@ -695,7 +723,7 @@ fn a_machine_without_an_identity_posts_decoys() {
 
 #[test]
 fn a_former_member_answers_nothing() {
-    let bench = Bench::new();
+    let bench = bench();
     bench.join("ben");
     let roster = bench.server.roster();
     let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "a bug");
@@ -714,7 +742,7 @@ fn a_former_member_answers_nothing() {
 
 #[test]
 fn an_offline_machine_answers_and_the_connected_one_posts() {
-    let bench = Bench::new();
+    let bench = bench();
     let init = |who: &str, more: &[&str]| {
         bench.init(who, "ben", more);
         bench.add_card(who);
@@ -793,7 +821,7 @@ fn a_machine_hands_its_answers_over_once() {
 
 #[test]
 fn a_bundle_with_what_are_no_slips_is_refused() {
-    let bench = Bench::new();
+    let bench = bench();
     let bundle = bench.forge("b.tar", &[("outbox.slips", "no slips".into())]);
     bench
         .desk("ana", &["bundle", "in", &bundle])
