@@ -4,19 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sealdrop_core::address::Address;
-use sealdrop_core::log::leaf::LeafKind;
-use sealdrop_core::note::Note;
-use sealdrop_core::phrase::Phrase;
-use sealdrop_core::roster::Roster;
-use sealdrop_core::slip::clue::Seeker;
-use sealdrop_core::slip::message::Assembly;
-use sealdrop_core::slip::{self, Part, PartKind, SLIP, Slip};
-use sealdrop_open::{Identity, open_slip};
 use sealdrop_tests::{Running, command, scratch, succeed, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::wire::call;
+fn sealdrop(dir: &Path) -> Command {
+    let mut sealdrop = command("sealdrop");
+    sealdrop.current_dir(dir);
+    sealdrop
+}
 
 fn desk(dir: &Path) -> Command {
     let mut desk = command("sealdrop-desk");
@@ -29,23 +24,8 @@ fn json(program: &mut Command) -> Value {
     serde_json::from_str(&succeed(program)).unwrap()
 }
 
-/// Every slip of the feed, in the order of its windows.
-fn feed(server: std::net::SocketAddr) -> Vec<Slip> {
-    let get = |path: &str| {
-        let reply = call(server, "GET", path, &[], None).unwrap();
-        assert_eq!(reply.status, 200, "{path}");
-        reply
-    };
-    let listing = get("/v1/feed").json();
-    let segments = listing["segments"].as_array().unwrap().iter();
-    let segments = segments.map(|segment| get(&format!("/v1/feed/{}", segment["window"])).body);
-    segments
-        .flat_map(|segment| segment.as_chunks::<SLIP>().0.to_vec())
-        .collect()
-}
-
 #[test]
-fn an_answer_goes_from_the_desk_through_the_feed_to_the_phrase() {
+fn an_answer_goes_from_the_desk_through_the_feed_to_the_phrase_and_a_reply_back() {
     let folder = scratch();
     let dir = folder.path();
     fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
@@ -65,10 +45,7 @@ fn an_answer_goes_from_the_desk_through_the_feed_to_the_phrase() {
     succeed(desk(dir).args(["publish", "--origin", &origin, "--window", "2"]));
     let address = format!("{origin}#{box_key}");
     let submit = ["--json", "submit", &address, "--title", "t", "--yes"];
-    let mut reporter = command("sealdrop");
-    reporter.current_dir(dir).args(submit);
-    let sent = json(reporter.args(["--description", "d"]));
-    let phrase = Phrase::parse(sent["phrase"].as_str().unwrap()).unwrap();
+    let sent = json(sealdrop(dir).args(submit).args(["--description", "d"]));
 
     wait_until("the report is in the log", || {
         succeed(desk(dir).arg("sync"));
@@ -91,43 +68,58 @@ fn an_answer_goes_from_the_desk_through_the_feed_to_the_phrase() {
         !progress(0).is_null() && !progress(1).is_null()
     });
 
-    // The reporter, from twelve words and the address.
-    let address: Address = address.parse().unwrap();
-    let keys = phrase.keys(&address.box_key);
-    let listen = origin.strip_prefix("http://").unwrap().parse().unwrap();
-    let shown = call(listen, "GET", "/v1/box", &[], None).unwrap().json();
-    let note = Note::parse(shown["roster"].as_str().unwrap().as_bytes()).unwrap();
-    let roster = Roster::verify_ignoring_expiry(&note, &address.box_key).unwrap();
-    let seeker = Seeker::new(&keys.clue, &address.box_key);
-    let identity = Identity::new(&keys.identity);
-    let voice = |part: &Part| {
-        let mut members = roster.members().iter();
-        let member = members.find(|member| member.name == part.member)?;
-        Some(member.voice.key().clone())
+    // The reporter, with nothing but the twelve words and the address.
+    let elsewhere = scratch();
+    let reporter = elsewhere.path();
+    fs::write(reporter.join("phrase"), sent["phrase"].as_str().unwrap()).unwrap();
+    let conversation = |command: &str, args: &[&str]| {
+        let mut program = sealdrop(reporter);
+        program.args(["--json", command, &address, "--phrase-file", "phrase"]);
+        json(program.args(args))
     };
-    let all = feed(listen);
-    let mine = all.iter().filter(|slip| seeker.finds(slip::split(slip).0));
-    let mut said: Vec<Assembly> = Vec::new();
-    for slip in mine {
-        let part = open_slip(slip, &identity, voice).unwrap();
-        assert_eq!(part.conversation, keys.conversation);
-        if !said.iter_mut().any(|message| message.add(part.clone())) {
-            said.push(Assembly::new(part));
-        }
-    }
-    let find = |kind: PartKind| {
-        let message = said.iter().find(|message| message.envelope.kind == kind);
-        message.unwrap().message().unwrap().unwrap()
-    };
-    assert_eq!(said.len(), 2);
-    let leaves = find(PartKind::Ack).leaves;
-    assert_eq!((leaves.len(), leaves[0].kind), (1, LeafKind::Drop));
-    let answer = find(PartKind::File);
-    assert_eq!(answer.text, "Try this.");
-    let file = answer.file.unwrap();
-    assert_eq!(file.name, "fix.patch");
-    let mut content = Vec::new();
-    let mut reader = flate2::read::ZlibDecoder::new(&file.zlib[..]);
-    std::io::Read::read_to_end(&mut reader, &mut content).unwrap();
-    assert!(content == patch);
+    let shown = conversation("check", &["-o", "files", "--receipt-dir", "proofs"]);
+    assert_eq!(shown["state"], "received");
+    assert_eq!(shown["forged"], json!([]));
+    let messages = shown["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 2);
+    let of_kind = |kind: &str| messages.iter().find(|m| m["kind"] == kind).unwrap();
+    let leaf = &of_kind("ack")["leaves"][0];
+    assert_eq!(
+        (&leaf["digest"], &leaf["state"]),
+        (&sent["digest"], &"collected".into())
+    );
+    let proof = leaf["proof"].as_str().unwrap();
+    succeed(sealdrop(reporter).args(["verify", proof, "--address", &address]));
+    let answer = of_kind("file");
+    assert_eq!(
+        (&answer["text"], &answer["team"]),
+        (&"Try this.".into(), &true.into())
+    );
+    assert_eq!(answer["file"]["name"], "fix.patch");
+    let saved = answer["file"]["saved"].as_str().unwrap();
+    assert!(fs::read(reporter.join(saved)).unwrap() == patch);
+
+    // Nobody else sees any of it.
+    let words = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+    fs::write(reporter.join("phrase"), words).unwrap();
+    assert_eq!(conversation("check", &[])["answered"], false);
+    fs::write(reporter.join("phrase"), sent["phrase"].as_str().unwrap()).unwrap();
+
+    // And back: both land in the case.
+    conversation("reply", &["--text", "It works.", "--yes"]);
+    conversation("withdraw", &["--yes"]);
+    succeed(desk(dir).arg("sync"));
+    let cases = json(desk(dir).args(["--json", "inbox"]));
+    assert_eq!(cases["cases"].as_array().unwrap().len(), 1);
+    let case = json(desk(dir).args(["--json", "open", "1"]));
+    let messages = case["messages"].as_array().unwrap();
+    let mut kinds: Vec<_> = messages
+        .iter()
+        .map(|m| m["kind"].as_str().unwrap())
+        .collect();
+    // Two in one window have no order until they are in the log.
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["follow-up", "report", "withdrawal"]);
+    let text = |message: &Value| message["form"]["description"] == "It works.";
+    assert!(messages.iter().any(text));
 }
