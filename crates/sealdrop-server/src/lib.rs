@@ -12,6 +12,7 @@
 mod config;
 mod error;
 mod http;
+mod places;
 mod serve;
 mod store;
 mod system;

@@ -24,7 +24,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::{Config, Limits, Tls};
 use crate::error::{Error, StartError};
 use crate::http::{App, ops_router, router};
+use crate::places::{Meter, Places};
 use crate::store::{Options, Store};
 
 /// The read and write buffers of a connection. Smaller than hyper's default, as there may be many connections.
@@ -39,6 +40,8 @@ pub(crate) const BUFFER: usize = 65_536;
 /// How long the rest of a request is read and thrown away after its answer, so that a client that is still sending gets to read it: were the
 /// connection closed at once, the system would drop the answer.
 const LINGER: Duration = Duration::from_secs(5);
+/// How soon to look again for what may have become free.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that has its port and its data folder, and is about to [`run`](Server::run).
 pub struct Server {
@@ -175,31 +178,41 @@ async fn accept_all(
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let places = Places::new(limits.max_connections);
     let limits = Arc::new(limits);
     let mut connections = JoinSet::new();
     loop {
         let accept = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            // The peer's address ends here: nothing below has it.
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of file descriptors, most likely. Others will end.
+                tokio::time::sleep(PAUSE).await;
+                return None;
+            };
+            // Only now, so that nobody gives way before there is somebody to give way to.
+            loop {
+                if let Some(place) = places.take() {
+                    return Some((place, stream));
+                }
+                let _ = timeout(PAUSE, places.freed()).await;
+            }
         };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             accepted = accept => accepted,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
-        // The peer's address ends here: nothing below has it.
-        let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely. Others will end.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let Some((place, stream)) = accepted else {
             continue;
         };
         while connections.try_join_next().is_some() {}
         let (router, tls, limits, stopped) =
             (router.clone(), tls.clone(), limits.clone(), stopped.clone());
         connections.spawn(async move {
-            let _place = place;
             let _ = stream.set_nodelay(true);
-            serve_stream(stream, router, tls, &limits, stopped).await;
+            tokio::select! {
+                () = serve_stream(stream, router, tls, &limits, stopped, place.meter()) => {}
+                () = place.lost() => {}
+            }
         });
     }
     std::mem::drop(listener);
@@ -215,12 +228,13 @@ async fn serve_stream(
     tls: Option<TlsAcceptor>,
     limits: &Limits,
     stopped: watch::Receiver<bool>,
+    meter: Meter,
 ) {
     match tls {
-        None => serve(stream, router, limits, stopped).await,
+        None => serve(stream, router, limits, stopped, meter).await,
         Some(tls) => {
             if let Ok(Ok(stream)) = timeout(limits.head_time, tls.accept(stream)).await {
-                serve(Box::new(stream), router, limits, stopped).await;
+                serve(Box::new(stream), router, limits, stopped, meter).await;
             }
         }
     }
@@ -232,8 +246,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: Router,
     limits: &Limits,
     mut stopped: watch::Receiver<bool>,
+    meter: Meter,
 ) {
-    let io = TokioIo::new(Patient::new(stream, limits.idle_time));
+    let io = TokioIo::new(Patient::new(stream, limits.idle_time, meter));
     let service = TowerToHyperService::new(router);
     // Whatever succeeds has read its whole request.
     let refused = Arc::new(AtomicBool::new(true));
@@ -335,20 +350,28 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// A stream that gives up on a peer who takes nothing for a while. How patient to be with a peer who sends nothing is decided above, by what
-/// it should be sending.
+/// A stream that gives up on a peer who takes nothing for a while, and counts what goes either way. How patient to be with a peer who sends
+/// nothing is decided above, by what it should be sending.
 struct Patient<S> {
     stream: S,
     patience: Duration,
+    meter: Meter,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: Unpin> Patient<S> {
-    fn new(stream: S, patience: Duration) -> Self {
+    fn new(stream: S, patience: Duration, meter: Meter) -> Self {
         Self {
             stream,
             patience,
+            meter,
             stalled: None,
+        }
+    }
+
+    fn count_written(&self, poll: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(written)) = poll {
+            self.meter.count(*written as u64);
         }
     }
 
@@ -374,7 +397,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.meter.count((buf.filled().len() - before) as u64);
+        poll
     }
 }
 
@@ -385,6 +411,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.count_written(&poll);
         self.watch(cx, poll)
     }
 
@@ -394,6 +421,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.count_written(&poll);
         self.watch(cx, poll)
     }
 

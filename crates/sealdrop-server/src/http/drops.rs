@@ -9,12 +9,12 @@ use bytes::Bytes;
 use sealdrop_core::drop::{shape, size};
 use sealdrop_core::log::leaf::Leaf;
 use std::borrow::Cow;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::pace::Incoming;
 use super::sink::Sink;
 use super::{Answer, App, content_length, text};
 use crate::error::Error;
+use crate::places::Place;
 use crate::store::{Body, Rosters};
 
 /// Drops up to this size are taken in memory and share a sync; larger ones go to a file of their own as they come. A drop with 512 KiB of
@@ -25,14 +25,19 @@ pub(super) async fn accept(State(app): State<Arc<App>>, request: Request) -> Ans
     let size = content_length(&request)?.ok_or(Error::LengthRequired)?;
     let rosters = app.store.rosters().ok_or(Error::NoRoster)?;
     check_size(&rosters, size)?;
-    let permit = receive(&app)?;
     if app.store.is_full_for_announced(size) {
         return Err(Error::Full);
     }
-    if size > SMALL {
-        return accept_large(app, request, rosters, size, permit).await;
-    }
-    let (pieces, digest) = Incoming::new(request, &app.limits)?.pieces().await?;
+    let (pieces, digest) = if is_smallest(&rosters, size) {
+        Incoming::new(request, &app.limits)?.pieces().await?
+    } else {
+        let place = receive(&app)?;
+        if size > SMALL {
+            return accept_large(app, request, rosters, size, place).await;
+        }
+        let body = Incoming::new(request, &app.limits)?.at(&place);
+        body.pieces().await?
+    };
     check_shape(&rosters, &beginning(&pieces, head_len(&rosters)), size)?;
     let leaf = app.store.put(digest, size, Body::Here(pieces)).await?;
     Ok(promised(&app, &leaf))
@@ -52,11 +57,10 @@ async fn accept_large(
     request: Request,
     rosters: Arc<Rosters>,
     size: u64,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) -> Answer {
     let task = tokio::spawn(async move {
-        let _permit = permit;
-        let mut body = Incoming::new(request, &app.limits)?;
+        let mut body = Incoming::new(request, &app.limits)?.at(&place);
         let mut sink = Sink::temporary(&app.store).await?;
         while let Some(chunk) = sink.fill(&mut body).await? {
             if sink.len() == 0 {
@@ -71,11 +75,13 @@ async fn accept_large(
 }
 
 /// A place among the bodies that are received at the same time.
-pub(super) fn receive(app: &App) -> Result<OwnedSemaphorePermit, Error> {
-    app.receiving
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Error::Busy)
+pub(super) fn receive(app: &App) -> Result<Place, Error> {
+    app.receiving.take().ok_or(Error::Busy)
+}
+
+/// Whether it is of the size that every short text has. Such a drop takes no place: as many as there are connections find room in memory.
+fn is_smallest(rosters: &Rosters, len: u64) -> bool {
+    members(rosters).any(|members| len <= size::file(members, size::MIN_PADDED))
 }
 
 /// The answer to an accepted drop.

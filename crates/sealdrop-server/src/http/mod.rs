@@ -24,10 +24,10 @@ use sealdrop_core::encoding::from_decimal;
 use sealdrop_core::key::BoxKey;
 use sealdrop_core::time::Time;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::places::Places;
 use crate::store::Store;
 use crate::system::Clock;
 use nonces::Nonces;
@@ -46,8 +46,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) uploads: Uploads,
     pub(crate) nonces: Nonces,
-    /// Bodies being received.
-    pub(crate) receiving: Arc<Semaphore>,
+    /// For bodies of drops that are not of the smallest size, and of uploads.
+    pub(crate) receiving: Arc<Places>,
 }
 
 type Answer = Result<Response, Error>;
@@ -63,7 +63,7 @@ impl App {
             started: clock(),
             uploads: Uploads::open(store.uploads(), &store)?,
             nonces: Nonces::open(store.nonces())?,
-            receiving: Arc::new(Semaphore::new(limits.max_uploads)),
+            receiving: Places::new(limits.max_uploads),
             store,
             box_key,
             clock,

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::content_length;
 use crate::config::Limits;
 use crate::error::Error;
+use crate::places::Place;
 
 /// Pieces below this are put together.
 const SMALL_PIECE: usize = 4_096;
@@ -19,6 +20,7 @@ pub(super) struct Incoming<'a> {
     body: Body,
     left: u64,
     limits: &'a Limits,
+    place: Option<&'a Place>,
     /// When the rate was last taken, and the bytes since.
     since: Instant,
     bytes: u64,
@@ -32,20 +34,39 @@ impl<'a> Incoming<'a> {
             body: request.into_body(),
             left,
             limits,
+            place: None,
             since: Instant::now(),
             bytes: 0,
         })
     }
 
+    /// The same body, which has taken a place and may lose it to another: then [`Incoming::next`] says [`Error::Busy`].
+    pub(super) fn at(self, place: &'a Place) -> Self {
+        Self {
+            place: Some(place),
+            ..self
+        }
+    }
+
     /// The next bytes; `None` at the end.
     ///
-    /// [`Error::TooSlow`] if none came in time, [`Error::BadRequest`] if the body ended early, which is when the client has gone.
+    /// [`Error::TooSlow`] if none came in time, [`Error::Busy`] if its place was needed, [`Error::BadRequest`] if the body ended early, which
+    /// is when the client has gone.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             // A minute that began before the sender was heard must not end without the rate being looked at.
             let deadline =
                 (Instant::now() + self.limits.idle_time).min(self.since + self.limits.rate_time);
-            let Ok(frame) = timeout_at(deadline, self.body.frame()).await else {
+            let frame = timeout_at(deadline, self.body.frame());
+            let frame = match self.place {
+                None => frame.await,
+                Some(place) => tokio::select! {
+                    biased;
+                    () = place.lost() => return Err(Error::Busy),
+                    frame = frame => frame,
+                },
+            };
+            let Ok(frame) = frame else {
                 if deadline < self.since + self.limits.rate_time {
                     return Err(Error::TooSlow);
                 }
@@ -68,6 +89,9 @@ impl<'a> Incoming<'a> {
             let len = data.len() as u64;
             self.left = self.left.checked_sub(len).ok_or(Error::BadRequest)?;
             self.bytes += len;
+            if let Some(place) = self.place {
+                place.meter().count(len);
+            }
             if self.since.elapsed() >= self.limits.rate_time {
                 self.take_rate()?;
             }

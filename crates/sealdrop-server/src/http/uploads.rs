@@ -353,11 +353,10 @@ pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Ans
         Stage::Complete(_) | Stage::UnderWay { .. } => return Err(Error::Conflict),
         Stage::Forgotten => return Err(Error::NotFound),
     }
-    let permit = receive(&app)?;
+    let place = receive(&app)?;
     // In a task of its own, so that what arrived is kept when the client goes and hyper drops the future of its request.
     let task = tokio::spawn(async move {
-        let _permit = permit;
-        let body = Incoming::new(request, &app.limits)?;
+        let body = Incoming::new(request, &app.limits)?.at(&place);
         let (stage, received) =
             receive_piece(&app, &upload, (stage, wanted), body, &rosters).await?;
         if matches!(received, Err(Error::NotADrop)) {

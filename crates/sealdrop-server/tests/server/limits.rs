@@ -169,11 +169,12 @@ async fn too_many_uploads_at_a_time_are_told_to_come_again() {
             .write_all(head("POST", "/v1/drops", &[], Some(drop.len())).as_bytes())
             .await
             .unwrap();
-        stream.write_all(&drop[..10]).await.unwrap();
+        // Enough to be called fast for longer than this test takes.
+        stream.write_all(&drop[..1_000_000]).await.unwrap();
         open.push(stream);
     }
     until("the places to be taken", async || {
-        let reply = world.post("/v1/drops", &small(2)).await;
+        let reply = world.post("/v1/drops", &drop_of(1, 1 << 18, 2)).await;
         assert!(reply.status == 201 || reply.header("retry-after").is_some());
         reply.status == 503
     })
@@ -183,9 +184,10 @@ async fn too_many_uploads_at_a_time_are_told_to_come_again() {
         200,
         "reading needs no place"
     );
+    world.leave(&small(4)).await;
     std::mem::drop(open);
     until("a place", async || {
-        world.post("/v1/drops", &small(3)).await.status == 201
+        world.post("/v1/drops", &large(3)).await.status == 201
     })
     .await;
 }
@@ -269,4 +271,66 @@ async fn a_stop_lets_what_is_under_way_end() {
     world.start().await;
     assert_eq!(world.log(), vkey);
     assert!(world.fetch(FIRST, &drop).await.body == drop);
+}
+
+/// Sends the head of a request and the beginning of its body, and nothing more.
+async fn begin_body(world: &World, head: &str, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn drops_are_accepted_while_idle_bodies_have_all_places() {
+    let world = World::new().await;
+    let drop = large(5);
+    let head = head("POST", "/v1/drops", &[], Some(drop.len()));
+    let mut idle = Vec::new();
+    for _ in 0..256 {
+        idle.push(begin_body(&world, &head, &drop[..10]).await);
+    }
+    // Those that have only just come are not slow yet.
+    until("a place", async || {
+        world.post("/v1/drops", &large(1)).await.status == 201
+    })
+    .await;
+    assert_eq!(answer(&mut idle[0]).await.status, 503, "it gave way");
+    world.leave(&small(2)).await;
+    world.leave(&drop_of(1, 1 << 18, 3)).await;
+    world.leave(&large(4)).await;
+    let length = drop.len().to_string();
+    let headers = [("Upload-Length", &*length), ("Upload-Complete", "?0")];
+    let begun = send(world.addr(), "POST", "/v1/uploads", &headers, b"").await;
+    let path = begun.header("location").unwrap().to_owned();
+    let headers = [
+        ("Content-Type", "application/partial-upload"),
+        ("Upload-Offset", "0"),
+        ("Upload-Complete", "?1"),
+    ];
+    let reply = send(world.addr(), "PATCH", &path, &headers, &drop).await;
+    world.promise(&reply, &drop);
+}
+
+#[tokio::test]
+async fn requests_are_answered_while_others_have_all_connections() {
+    let world = World::with(1, |config| config.limits.max_connections = 20).await;
+    let drop = small(1);
+    let whole = head("POST", "/v1/drops", &[], Some(drop.len()));
+    let taken: [(&str, &[u8]); 3] = [
+        ("", b""),
+        ("GET /v1/box HTTP/1.1\r\nHo", b""),
+        (&whole, &drop[..1_000]),
+    ];
+    for (number, (head, body)) in taken.into_iter().enumerate() {
+        let mut silent = Vec::new();
+        for _ in 0..50 {
+            silent.push(begin_body(&world, head, body).await);
+        }
+        let began = std::time::Instant::now();
+        assert_eq!(world.get("/v1/box").await.status, 200);
+        world.leave(&small(10 + number as u64)).await;
+        world.leave(&large(20 + number as u64)).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{head:?}");
+    }
 }
