@@ -32,6 +32,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         epoch: 1,
         conversation: keys.conversation,
         message: [1; 16],
+        number: 1,
         member: "ana".into(),
         kind: PartKind::Note,
     };

@@ -349,6 +349,7 @@ impl<'a> Case<'a> {
             epoch: self.roster.epoch(),
             conversation: report.conversation,
             message: id,
+            number: Sent::next_number(self.home, &report.conversation.to_string())?,
             member: self.home.profile()?.member,
             kind,
         };

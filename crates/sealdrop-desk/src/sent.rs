@@ -114,6 +114,13 @@ impl Sent {
         sent.save(home)
     }
 
+    /// The number of the next message to a conversation. Counted for each of them: a number over all would tell a reporter how many others there are.
+    pub(crate) fn next_number(home: &Home, conversation: &str) -> Result<u64> {
+        let sent = Self::load_all(home)?;
+        let before = sent.iter().filter(|s| s.conversation == conversation);
+        Ok(before.count() as u64 + 1)
+    }
+
     /// All of them, oldest first.
     pub(crate) fn load_all(home: &Home) -> Result<Vec<Self>> {
         let mut all = Vec::new();

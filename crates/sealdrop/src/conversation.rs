@@ -61,6 +61,11 @@ impl Conversation {
             let is_of_the_team = rosters.is_of_the_team(part.epoch, &part.member, start);
             conversation.add(part, *window, is_of_the_team);
         }
+        // A segment does not keep the order within its window.
+        conversation.said.sort_by_key(|said| {
+            let envelope = &said.assembly.envelope;
+            (said.window, envelope.number, envelope.message)
+        });
         conversation
     }
 

@@ -176,6 +176,7 @@ impl Saying {
                 epoch: roster.epoch(),
                 conversation: keys.conversation,
                 message,
+                number: 1,
                 member: "ada".into(),
                 kind: PartKind::Note,
             },

@@ -228,6 +228,8 @@ pub struct Envelope {
     pub conversation: ConversationId,
     /// Random; the same one again is the same message.
     pub message: [u8; 16],
+    /// Rises with each message of this member to this conversation; at most 2^53 − 1.
+    pub number: u64,
     /// Who says it.
     pub member: String,
     /// What it is.
@@ -248,6 +250,7 @@ impl Envelope {
             epoch: self.epoch,
             conversation: self.conversation,
             message: self.message,
+            number: self.number,
             part,
             parts,
             member: self.member.clone(),
@@ -263,6 +266,7 @@ impl Envelope {
             epoch: part.epoch,
             conversation: part.conversation,
             message: part.message,
+            number: part.number,
             member: part.member.clone(),
             kind: part.kind,
         }

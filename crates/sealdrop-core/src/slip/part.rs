@@ -63,6 +63,8 @@ pub struct Part {
     pub conversation: ConversationId,
     /// The message's id: random, the same in all of its parts.
     pub message: [u8; 16],
+    /// The message's place among those of this member to this conversation: the feed does not keep the order within a window.
+    pub number: u64,
     /// Which part, from 1.
     pub part: u64,
     /// Of how many, at most [`MAX_PARTS`].
@@ -96,6 +98,7 @@ struct Wire {
     epoch: u64,
     conversation: String,
     message: String,
+    number: u64,
     part: u64,
     parts: u64,
     member: String,
@@ -111,6 +114,7 @@ impl Part {
             epoch: self.epoch,
             conversation: self.conversation.to_string(),
             message: encoding::hex(&self.message),
+            number: self.number,
             part: self.part,
             parts: self.parts,
             member: self.member.clone(),
@@ -126,7 +130,7 @@ impl Part {
         plain.extend_from_slice(&signature);
         assert!(
             plain.len() <= PLAINTEXT,
-            "a head has at most 290 bytes, a body at most 2,000"
+            "a head has at most 316 bytes, a body at most 2,000"
         );
         plain.resize(PLAINTEXT, 0);
         plain
@@ -163,6 +167,7 @@ impl Part {
         let wire: Wire = serde_json::from_slice(head).ok()?;
         let fits = wire.version == 1
             && wire.epoch <= MAX_DECIMAL
+            && wire.number <= MAX_DECIMAL
             && (1..=MAX_PARTS).contains(&wire.parts)
             && (1..=wire.parts).contains(&wire.part)
             && encoding::is_handle(&wire.member)
@@ -174,6 +179,7 @@ impl Part {
             epoch: wire.epoch,
             conversation: ConversationId(encoding::from_hex(&wire.conversation)?),
             message: encoding::from_hex(&wire.message)?,
+            number: wire.number,
             part: wire.part,
             parts: wire.parts,
             member: wire.member,

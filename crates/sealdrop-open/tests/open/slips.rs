@@ -26,6 +26,7 @@ fn envelope(team: &TestBox, kind: PartKind) -> Envelope {
         epoch: team.roster.epoch(),
         conversation: team.keys.conversation,
         message: [6; 16],
+        number: 3,
         member: "member0".into(),
         kind,
     }
