@@ -82,7 +82,7 @@ impl Sink {
     pub(super) async fn store(self, store: &Arc<Store>) -> Result<Leaf, Error> {
         let mut sink = blocking(move || {
             stamp_file(&self.file, self.store.stamp_time());
-            self.file.sync_all()?;
+            self.store.disk().sync(&self.file)?;
             Ok(self)
         })
         .await?;

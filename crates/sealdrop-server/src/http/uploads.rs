@@ -35,7 +35,7 @@ use super::sink::{CHUNK, ROOM, blocking, gather, told};
 use super::{Answer, App, content_length, decimal_header, segment, text_header};
 use crate::error::Error;
 use crate::store::disk::read_up_to;
-use crate::store::folder::{owner_only, stamp, stamp_file, sync_dir};
+use crate::store::folder::{owner_only, stamp, stamp_file};
 use crate::store::{Body, Rosters, Store};
 use crate::system;
 
@@ -359,7 +359,7 @@ pub(super) async fn append(State(app): State<Arc<App>>, request: Request) -> Ans
         let body = Incoming::new(request, &app.limits)?.at(&place);
         let (stage, received) =
             receive_piece(&app, &upload, (stage, wanted), body, &rosters).await?;
-        if matches!(received, Err(Error::NotADrop)) {
+        if matches!(*stage, Stage::Forgotten) {
             app.uploads
                 .begun
                 .lock()
@@ -413,20 +413,16 @@ async fn receive_piece(
             }
         }
     }
-    // The offset that the client is told is one that survives a loss of power.
     let (upload, store) = (upload.clone(), app.store.clone());
-    let stage = blocking(move || {
-        if matches!(*stage, Stage::UnderWay { offset: 1.., .. }) {
-            let file = File::open(&upload.path)?;
-            stamp_file(&file, store.stamp_time());
-            file.sync_data()?;
-            stamp(&store.uploads(), store.stamp_time());
-            sync_dir(&store.uploads())?;
+    blocking(move || {
+        if let Err(error) = stage.sync(&upload, &store) {
+            // The system tells of bytes that it lost once, and the next sync would succeed without them.
+            upload.remove(&mut stage, &store);
+            result = Err(told(error));
         }
-        Ok(stage)
+        Ok((stage, result))
     })
-    .await?;
-    Ok((stage, result))
+    .await
 }
 
 /// Makes a drop of an upload of which every byte is there.
@@ -528,6 +524,18 @@ impl Stage {
             *shaped = true;
         }
         Ok(())
+    }
+
+    /// Makes what came durable: the offset that the client is told is one that survives a loss of power.
+    fn sync(&self, upload: &Upload, store: &Store) -> io::Result<()> {
+        if !matches!(self, Self::UnderWay { offset: 1.., .. }) {
+            return Ok(());
+        }
+        let file = File::open(&upload.path)?;
+        stamp_file(&file, store.stamp_time());
+        store.disk().sync(&file)?;
+        stamp(&store.uploads(), store.stamp_time());
+        store.disk().sync_dir(&store.uploads())
     }
 }
 

@@ -1,4 +1,6 @@
-//! The three things that the store asks of a disk, behind a trait so that tests can hold a sync back, or fill the disk.
+//! What the store asks of a disk for the bytes that it promises to keep, behind a trait so that tests can hold a sync back, make it fail, or fill
+//! the disk. What needs no promise goes past it: reading, times, removals, nonces, the bytes of uploads before their sync. SQLite, and what a
+//! start makes, syncs by itself; `tests/system/durable.rs` watches those.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -21,6 +23,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the system says. Whether earlier writes are durable is then unknown.
     fn sync(&self, file: &File) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// The bytes of the file system of `path` that are free to this user.
     ///
@@ -64,6 +72,10 @@ impl Disk for RealDisk {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
     }
 
     fn free(&self, path: &Path) -> io::Result<u64> {

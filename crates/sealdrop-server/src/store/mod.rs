@@ -238,6 +238,10 @@ impl Store {
             || free / step * step < shared.reserve.saturating_add(more)
     }
 
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.shared.disk
+    }
+
     /// Counts bytes of uploads that came, or went.
     pub(crate) fn count_upload(&self, bytes: i64) {
         self.shared.count(bytes);

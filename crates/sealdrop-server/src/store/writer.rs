@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use sealdrop_core::roster::Roster;
 use sealdrop_core::time::{Time, Window};
 use tokio::sync::mpsc;
 
-use super::folder::{self, make_dir, owner_only, stamp_file, sync_dir};
+use super::folder::{self, make_dir, owner_only, stamp_file};
 use super::index::Index;
 use super::{Body, Held, Job, NewDrop, Published, Rosters, Shared, pack};
 use crate::error::Error;
@@ -308,7 +308,7 @@ impl Writer {
             }
             if !moved.is_empty() {
                 folder::stamp(&dir, self.shared.stamp_time());
-                sync_dir(&dir)?;
+                self.sync_names(&dir)?;
             }
             self.append(&entries, false, |_| Ok(()))
         })();
@@ -415,6 +415,15 @@ impl Writer {
         }
     }
 
+    /// Makes the names in a folder durable. As with a pack, a failure is told once: the next sync would succeed, whatever was lost.
+    fn sync_names(&self, dir: &Path) -> Result<(), Failure> {
+        let synced = self.shared.disk.sync_dir(dir).map_err(Failure::from);
+        if matches!(synced, Err(Failure::Fault)) {
+            self.fail();
+        }
+        synced
+    }
+
     /// Refuses everything from now on.
     fn fail(&self) {
         tracing::error!(
@@ -470,9 +479,9 @@ impl Writer {
             .open(dir.join("pack"))?;
         pack.set_len(0)?;
         stamp_file(&pack, start);
-        pack.sync_all()?;
-        sync_dir(&dir)?;
-        sync_dir(&self.shared.folder.packs())?;
+        self.shared.disk.sync(&pack)?;
+        self.sync_names(&dir)?;
+        self.sync_names(&self.shared.folder.packs())?;
         self.index.durably(|w| w.open_window(number, self.next))?;
         self.open = Some(OpenWindow {
             number,
@@ -629,8 +638,9 @@ impl Writer {
             .remove(&window);
         let dir = self.shared.folder.window(window);
         let bytes = folder::folder_bytes(&dir).unwrap_or(0);
+        let packs = self.shared.folder.packs();
         let removed =
-            std::fs::remove_dir_all(&dir).and_then(|()| sync_dir(&self.shared.folder.packs()));
+            std::fs::remove_dir_all(&dir).and_then(|()| self.shared.disk.sync_dir(&packs));
         match removed {
             Ok(()) => self.shared.give_back(bytes),
             // The next start removes what is left.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -19,6 +19,10 @@ struct TestDisk {
     changed: Condvar,
     /// Syncs begun.
     syncs: AtomicUsize,
+    /// The next sync of a folder fails.
+    loses_names: AtomicBool,
+    /// Folders whose names were made durable.
+    synced_dirs: Mutex<Vec<PathBuf>>,
     /// The next write writes half and finds the disk full.
     fills_up: AtomicBool,
     /// The next sync fails.
@@ -52,6 +56,14 @@ impl Disk for TestDisk {
         let held = self.held.lock().unwrap();
         drop(self.changed.wait_while(held, |held| *held).unwrap());
         RealDisk.sync(file)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.synced_dirs.lock().unwrap().push(dir.to_owned());
+        if self.loses_names.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::other("broken"));
+        }
+        RealDisk.sync_dir(dir)
     }
 
     fn free(&self, path: &Path) -> io::Result<u64> {
@@ -189,12 +201,71 @@ async fn after_a_failed_sync_nothing_is_accepted_until_a_restart_has_looked() {
     disk.breaks.store(true, Ordering::SeqCst);
     assert_eq!(world.post("/v1/drops", &small(2)).await.status, 503);
     assert_eq!(world.post("/v1/drops", &small(3)).await.status, 503);
+    world.restart().await;
+    disk.loses_names.store(true, Ordering::SeqCst);
+    assert_eq!(world.post("/v1/drops", &large(2)).await.status, 503);
+    assert_eq!(world.post("/v1/drops", &large(2)).await.status, 503);
     let ops = world.running.as_ref().unwrap().ops.unwrap();
     assert_eq!(send(ops, "GET", "/healthz", &[], b"").await.status, 503);
     assert!(world.fetch(FIRST, &small(1)).await.body == small(1));
     world.restart().await;
     world.leave(&small(3)).await;
     assert!(world.fetch(FIRST, &small(1)).await.body == small(1));
+}
+
+#[tokio::test]
+async fn an_upload_whose_sync_failed_is_forgotten_and_never_accepted() {
+    let (world, disk) = world().await;
+    let drop = large(1);
+    let length = drop.len().to_string();
+    let headers = [("Upload-Length", &*length), ("Upload-Complete", "?0")];
+    let begun = send(world.addr(), "POST", "/v1/uploads", &headers, b"").await;
+    let path = begun.header("location").unwrap();
+    let patch = async |from: usize, complete: &str, bytes: &[u8]| {
+        let from = from.to_string();
+        let headers = [
+            ("Content-Type", "application/partial-upload"),
+            ("Upload-Offset", &*from),
+            ("Upload-Complete", complete),
+        ];
+        send(world.addr(), "PATCH", path, &headers, bytes).await
+    };
+    assert_eq!(patch(0, "?0", &drop[..100_000]).await.status, 204);
+    disk.breaks.store(true, Ordering::SeqCst);
+    let reply = patch(100_000, "?0", &drop[100_000..200_000]).await;
+    assert_eq!(reply.status, 500);
+    // The next sync would succeed, though the bytes before it may never reach the disk.
+    assert_eq!(send(world.addr(), "HEAD", path, &[], b"").await.status, 404);
+    assert_eq!(patch(200_000, "?1", &drop[200_000..]).await.status, 404);
+    assert!(files(&world.data().join("uploads")).is_empty());
+    assert_eq!(world.listed(FIRST).await.len(), 0);
+    world.leave(&drop).await;
+}
+
+#[tokio::test]
+async fn names_are_durable_before_success_is_sent() {
+    let (world, disk) = world().await;
+    let synced = || std::mem::take(&mut *disk.synced_dirs.lock().unwrap());
+    let (packs, uploads) = (world.data().join("packs"), world.data().join("uploads"));
+    let window = packs.join(FIRST.to_string());
+    assert_eq!(synced(), [window.clone(), packs], "the window's own");
+    world.leave(&small(1)).await;
+    assert_eq!(synced(), [] as [PathBuf; 0], "nothing has a new name");
+    world.leave(&large(2)).await;
+    assert_eq!(synced(), [window.clone()]);
+    let drop = large(3);
+    let length = drop.len().to_string();
+    let headers = [("Upload-Length", &*length), ("Upload-Complete", "?0")];
+    let begun = send(world.addr(), "POST", "/v1/uploads", &headers, b"").await;
+    let path = begun.header("location").unwrap();
+    let headers = [
+        ("Content-Type", "application/partial-upload"),
+        ("Upload-Offset", "0"),
+        ("Upload-Complete", "?1"),
+    ];
+    let reply = send(world.addr(), "PATCH", path, &headers, &drop).await;
+    world.promise(&reply, &drop);
+    assert_eq!(synced(), [uploads, window]);
 }
 
 #[tokio::test]
