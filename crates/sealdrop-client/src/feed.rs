@@ -75,6 +75,8 @@ pub struct FoundSlip {
 pub struct Feed {
     /// The rosters that were in force in live windows.
     pub rosters: Rosters,
+    /// The first window of which there is to be a segment: of what is kept, and of the life of the box.
+    pub begins: Window,
     /// The leaves of the segments, in the order of the log.
     pub segments: Vec<Leaf>,
     /// The slips that the seeker found, in the order of the log.
@@ -123,10 +125,12 @@ impl Client {
         if let Some(leaf) = segments.iter().find(ahead) {
             return Err(FeedError::Ahead(leaf.window));
         }
-        let oldest = segments
-            .first()
-            .map_or(now, |leaf| leaf.window.start(length));
-        let rosters = self.rosters_since(roster, oldest)?;
+        // What is kept goes back so far, whatever the server lists.
+        let kept = Time(now.0.saturating_sub(retention));
+        let first = segments.first().map(|leaf| leaf.window.start(length));
+        let rosters = self.rosters_since(roster, first.map_or(kept, |first| first.min(kept)))?;
+        let issued = rosters.0.values().next().map(Roster::issued);
+        let begins = Window(issued.map_or(kept, |i| i.max(kept)).window(length).0 + 1);
         let (mut here, mut found) = (Vec::with_capacity(segments.len()), Vec::new());
         let mut bytes_here = 0;
         for leaf in segments {
@@ -166,6 +170,7 @@ impl Client {
         }
         Ok(Feed {
             rosters,
+            begins,
             segments: here,
             found,
             log,

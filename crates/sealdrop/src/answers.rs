@@ -1,5 +1,6 @@
 //! `sealdrop check` with a phrase: what the maintainers answered.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -334,40 +335,45 @@ impl Shown<'_> {
 
     /// How much of the feed there was. What is not there, a server may be hiding: the reporter is told.
     fn read(&mut self) -> Value {
-        let windows: Vec<u64> = self
-            .feed
-            .segments
-            .iter()
-            .map(|leaf| leaf.window.0)
-            .collect();
-        let (Some(&first), Some(&last)) = (windows.first(), windows.last()) else {
-            self.text
-                .push_str("\nThe feed is empty: this box has answered nobody yet.\n");
-            return json!({"segments": 0, "first": null, "last": null, "missing": 0});
-        };
+        let windows: BTreeSet<u64> = self.feed.segments.iter().map(|l| l.window.0).collect();
+        let (first, last) = (windows.first().copied(), windows.last().copied());
         // The last window that is over, and one to spare for a clock.
         let due = system::now()
             .window(self.roster.window_length())
             .0
             .saturating_sub(2);
-        let missing = last.max(due) - first + 1 - windows.len() as u64;
-        self.text.push_str(&format!(
-            "\nRead: {} of the feed, from {} to {}.\n",
-            match windows.len() {
-                1 => "1 segment".into(),
-                n => format!("{n} segments"),
-            },
-            self.at(Window(first)),
-            self.at(Window(last)),
-        ));
-        if missing > 0 {
-            let were = if missing == 1 {
-                "window has"
-            } else {
-                "windows have"
-            };
+        let begins = self.feed.begins.0;
+        let from = first.map_or(begins, |first| first.min(begins));
+        let is_missing = |window: &u64| !windows.contains(window);
+        let missing = (from..=due).filter(is_missing).count();
+        let lately = (last.map_or(from, |last| last + 1)..=due).count();
+        match (first, last) {
+            (Some(first), Some(last)) => self.text.push_str(&format!(
+                "\nRead: {} of the feed, from {} to {}.\n",
+                match windows.len() {
+                    1 => "1 segment".into(),
+                    n => format!("{n} segments"),
+                },
+                self.at(Window(first)),
+                self.at(Window(last)),
+            )),
+            _ => self.text.push_str("\nRead: the feed, which is empty.\n"),
+        }
+        let windows_have = |count: usize| match count {
+            1 => "1 window has".into(),
+            n => format!("{n} windows have"),
+        };
+        if missing > lately {
             self.text.push_str(&format!(
-                "{missing} {were} no segment: the server was down then, or hides what was answered.\n"
+                "{} no segment: the server was down then, or hides what was answered.\n",
+                windows_have(missing - lately)
+            ));
+        }
+        if lately > 0 {
+            self.text.push_str(&format!(
+                "The last {} none: the server is behind, or hides what was answered, or the clock of this machine is wrong (it says {}).\n",
+                windows_have(lately),
+                show::minute(system::now())
             ));
         }
         json!({"segments": windows.len(), "first": first, "last": last, "missing": missing})

@@ -228,18 +228,21 @@ fn a_clock_may_be_wrong_by_a_day_and_not_by_more() {
 #[test]
 fn rosters_are_fetched_back_to_the_oldest_segment_and_must_be_the_boxs() {
     let server = with_mail();
-    // The roster of the fixture, epoch 3, was issued after the oldest segment began; older ones were before.
+    // The roster of the fixture, epoch 3, was issued after the oldest segment began; that before it, when what is kept now had not begun.
     let keys = server.keys();
     let mut draft = server.state().roster.draft().clone();
     let start = ago(&server, 3).start(WINDOW).0;
-    for (epoch, issued) in [(1, start - 10), (2, start)] {
+    let kept = system::now().0 - draft.retention;
+    for (epoch, issued) in [(1, kept - 1_000_000), (2, kept - 10)] {
         draft.epoch = epoch;
         draft.issued = Time(issued);
+        draft.expires = Time(issued + 1_000);
         draft.members.truncate(1);
         draft.devices.truncate(1);
         server.state().older.push(keys.sign(&draft));
     }
     let feed = read(&server, &phrase(1)).unwrap();
+    assert_eq!(feed.begins, Window(Time(kept).window(WINDOW).0 + 1));
     let asked = server.requests();
     assert!(asked.contains(&"GET /v1/box/2".into()) && !asked.contains(&"GET /v1/box/1".into()));
     assert!(feed.rosters.voice(2, "ben").is_none() && feed.rosters.voice(3, "ben").is_some());

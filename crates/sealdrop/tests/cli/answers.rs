@@ -106,7 +106,7 @@ fn no_answer_and_an_unknown_phrase_look_the_same_to_all() {
     let unknown = "No answer yet. A phrase that was never used with this box looks the same.\n";
     place
         .answers(&server, &phrase(), &[])
-        .succeeded(&[unknown, "The feed is empty"]);
+        .succeeded(&[unknown, "Read: the feed, which is empty."]);
 
     let mut asked = Vec::new();
     server.segment(1, &say(&server, "Hello").seal());
@@ -177,14 +177,9 @@ fn a_slip_of_a_removed_member_is_shown_as_not_the_teams() {
     let mut draft = server.state().older[0].draft().clone();
     draft.issued = Time(now - 100 * WINDOW);
     server.state().older = vec![keys.sign(&draft)];
-    let before = say(&server, "Still there");
-    old.envelope.epoch = 3;
-    let mut then = before.seal();
-    then.clear();
     let mut early = say(&server, "While on the team");
     early.envelope.epoch = 3;
-    then.extend(early.seal());
-    server.segment(5, &then);
+    server.segment(5, &early.seal());
     server.segment(1, &old.seal());
     let run = Place::new().answers(&server, &phrase(), &[]);
     run.succeeded(&["NOT THE TEAM'S: it was logged after ada had left the team."]);
@@ -255,6 +250,20 @@ fn a_message_in_parts_is_shown_when_all_are_there() {
     one.truncate(1);
     server.segment(1, &[one, other].concat());
     assert_eq!(texts(&checked(&server)).len(), 2);
+}
+
+#[test]
+fn messages_of_one_window_are_in_the_order_of_their_numbers() {
+    let server = LyingServer::start();
+    let texts_said = ["one", "two", "three", "four"];
+    let mut slips = Vec::new();
+    for (number, text) in (1..).zip(texts_said) {
+        let mut saying = say(&server, text);
+        saying.envelope.number = number;
+        slips.extend(saying.seal());
+    }
+    server.segment(1, &slips);
+    assert_eq!(texts(&checked(&server)), texts_said);
 }
 
 #[test]
@@ -358,9 +367,18 @@ fn a_feed_that_was_changed_or_has_gaps_is_not_shown_in_silence() {
     let run = place.answers(&server, &phrase(), &[]);
     run.succeeded(&[
         "Hello",
-        "3 windows have no segment: the server was down then, or hides what was answered.",
+        "1 window has no segment: the server was down then, or hides what was answered.",
+        "The last 2 windows have none: ",
+        "or the clock of this machine is wrong (it says ",
     ]);
     assert_eq!(checked(&server)["feed"]["missing"], 3);
+    // The box is older than the first that is listed.
+    let begun = ago(&server, 9);
+    let mut draft = server.state().roster.draft().clone();
+    (draft.epoch, draft.issued) = (1, begun.start(WINDOW));
+    let born = server.keys().sign(&draft);
+    server.state().older.push(born);
+    assert_eq!(checked(&server)["feed"]["missing"], 3 + 2);
 
     let window = ago(&server, 6);
     server.state().segments.get_mut(&window).unwrap()[3_000] ^= 1;
