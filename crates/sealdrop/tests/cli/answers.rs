@@ -162,7 +162,7 @@ fn a_slip_of_a_removed_member_is_shown_as_not_the_teams() {
     let server = LyingServer::start();
     // The box had ben until three windows ago, and ada alone since.
     let now = system::now().0;
-    let mut old = say(&server, "Signed when I was there").kind(PartKind::Status, |m| {
+    let old = say(&server, "Signed when I was there").kind(PartKind::Status, |m| {
         m.state = Some("gone".into());
     });
     server.publish(|draft| {
