@@ -46,6 +46,8 @@ const FIELDS: [(&str, &str); 5] = [
     ("credit", "none"),
 ];
 const ATTACHMENT: &str = "proof.png";
+const ANSWER: &str = "Thank you. We can reproduce it, and work on a fix.";
+const FOLLOW_UP: &str = "It also happens with a height of 0x7fffffff.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -111,7 +113,9 @@ fn run(keep: Option<PathBuf>) -> Result<()> {
         "report.drop",
         "--yes",
     ];
-    stage.reporter(&submit)?;
+    let told = stage.reporter(&submit)?;
+    // What a reporter writes down.
+    fs::write(dir.join("phrase"), phrase_in(&told)?)?;
 
     stage.heading("What the server's disk holds of it");
     let drop =
@@ -178,6 +182,31 @@ fn run(keep: Option<PathBuf>) -> Result<()> {
         "report.drop",
     ])?;
 
+    stage.heading("The maintainer answers; the answer leaves with the next sync, among decoys");
+    stage.desk(&["ack", "1"])?;
+    stage.desk(&["reply", "1", "--text", ANSWER])?;
+    poll("every slip of the answers is on the server", || {
+        stage.desk_json(&["sync"])?;
+        Ok(stage.desk_json(&["outbox"])?.pointer("/waiting") == Some(&0.into()))
+    })?;
+    stage.desk(&["outbox"])?;
+
+    stage
+        .heading("The reporter comes back with nothing but the phrase, reads it, and writes again");
+    let check = ["check", &address, "--phrase-file", "phrase"];
+    poll("the feed holds the answer", || {
+        Ok(stage.quiet("sealdrop", &check)?.contains(ANSWER))
+    })?;
+    stage.reporter(&check)?;
+    let reply = ["reply", &address, "--phrase-file", "phrase"];
+    stage.reporter(&[&reply[..], &["--text", FOLLOW_UP, "--yes"]].concat())?;
+    stage.desk(&["sync"])?;
+    let opened = stage.desk(&["open", "1"])?;
+    ensure!(
+        opened.contains(ANSWER) && opened.contains(FOLLOW_UP),
+        "the conversation is not whole"
+    );
+
     stage.heading("Next");
     next(&dir, &address, keep.is_some().then(|| server.keep()));
     Ok(())
@@ -208,6 +237,17 @@ fn next(dir: &Path, address: &str, pid: Option<u32>) {
     println!("  {desk} open 2");
     println!("\n    To end it and leave nothing:\n");
     println!("  kill {pid} && rm -r {}", dir.display());
+}
+
+/// The twelve words that `submit` showed, six to a line.
+fn phrase_in(told: &str) -> Result<String> {
+    let lines = told
+        .lines()
+        .skip_while(|line| !line.starts_with("Your phrase"));
+    let words = lines.skip(2).take(2).flat_map(str::split_whitespace);
+    let words: Vec<&str> = words.collect();
+    ensure!(words.len() == 12, "`sealdrop submit` showed no phrase");
+    Ok(words.join(" "))
 }
 
 fn empty_folder(dir: &Path) -> Result<PathBuf> {
