@@ -70,7 +70,8 @@ impl Conversation {
     }
 
     fn add(&mut self, part: sealdrop_core::slip::Part, window: Window, is_of_the_team: bool) {
-        for said in &mut self.said {
+        let same = |said: &&mut Said| said.assembly.envelope.message == part.message;
+        for said in self.said.iter_mut().filter(same) {
             let before = said.assembly.here();
             if said.assembly.add(part.clone()) {
                 // A part that was there before is a replay, and changes nothing.
