@@ -23,10 +23,10 @@ fn desk(dir: &Path) -> Command {
 }
 
 #[test]
-fn a_report_a_check_and_a_broken_upload_go_through_tor() {
+fn a_conversation_and_a_broken_upload_go_through_tor() {
     if tool("tor").is_none() || tool("tor-gencert").is_none() {
         return skip(
-            "a_report_a_check_and_a_broken_upload_go_through_tor",
+            "a_conversation_and_a_broken_upload_go_through_tor",
             "needs tor",
         );
     }
@@ -71,7 +71,11 @@ fn a_report_a_check_and_a_broken_upload_go_through_tor() {
     let report = ["--title", "Over Tor", "--description", "d", "--steps", "s"];
     let rest = ["--versions", "1", "--credit", "none", "--yes"];
     let submit = ["submit", &address, "--receipt", "r.json"];
-    succeed(reporter(&submit).args(report).args(rest));
+    let told = succeed(reporter(&submit).args(report).args(rest));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    fs::write(dir.join("phrase"), told["phrase"].as_str().unwrap()).unwrap();
+    succeed(desk(dir).arg("sync"));
+    succeed(desk(dir).args(["reply", "1", "--text", "Which version?"]));
 
     // A large one, whose circuit breaks in the middle.
     let large = dir.join("large.bin");
@@ -112,6 +116,15 @@ fn a_report_a_check_and_a_broken_upload_go_through_tor() {
         let said: serde_json::Value = serde_json::from_slice(&said.unwrap().stdout).unwrap();
         said["state"] == "logged" || said["state"] == "collected"
     });
+    let conversation = ["check", &address, "--phrase-file", "phrase"];
+    wait_up_to(PATIENCE, "the answer is in the feed", || {
+        succeed(desk(dir).arg("sync"));
+        succeed(&mut reporter(&conversation)).contains("Which version?")
+    });
+    let reply = ["reply", &address, "--phrase-file", "phrase", "--yes"];
+    succeed(reporter(&reply).args(["--text", "Version 1"]));
+    succeed(desk(dir).arg("sync"));
+    assert!(succeed(desk(dir).args(["open", "1"])).contains("Version 1"));
     let inbox = succeed(desk(dir).args(["--json", "inbox"]));
     assert!(inbox.matches("Over Tor").count() >= 2, "{inbox}");
 }
