@@ -91,9 +91,10 @@ fn fuzz(target: &str, seconds: u32) -> Result<Outcome> {
 }
 
 /// Subjects of `testdata/vectors` from which a target starts.
-const SEEDS: [(&str, &[&str]); 7] = [
+const SEEDS: [(&str, &[&str]); 8] = [
     ("address", &["address"]),
     ("drop", &["drop"]),
+    ("slip", &["slip"]),
     ("note", &["checkpoint", "cosignature", "promise", "roster"]),
     ("proof", &["receipt"]),
     ("request", &["request"]),
@@ -124,8 +125,8 @@ fn seed(target: &str) -> Result<PathBuf> {
                 &vector[split + 2..],
             );
             let before: Vec<u8> = match target {
-                // An odd first byte: the whole drop follows.
-                "drop" => vec![1],
+                // An odd first byte: the whole drop or slip follows.
+                "drop" | "slip" => vec![1],
                 "tile" => {
                     let path = fields.lines().find_map(|line| line.strip_prefix("path: "));
                     path.map_or_else(Vec::new, |path| format!("{path}\n").into_bytes())
