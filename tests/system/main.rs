@@ -19,6 +19,8 @@ mod disk_full;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 #[expect(

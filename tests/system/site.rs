@@ -13,6 +13,8 @@ use sealdrop_core::encoding::{self, sha256};
 use sealdrop_core::key::{
     AccessRole, BoxKey, BoxSecret, LogRole, SecretKey, VoiceRole, WitnessRole, device_keys,
 };
+use sealdrop_core::log::checkpoint::Checkpoint;
+use sealdrop_core::log::cosignature;
 use sealdrop_core::note::{Note, Vkey};
 use sealdrop_core::phrase::Phrase;
 use sealdrop_core::recipient::IdentitySeed;
@@ -150,6 +152,16 @@ impl Site {
             .sign(DEVICE, &self.access)
             .expect("it can be signed");
         call(server, method, path, &[(HEADER, &signed)], body)
+    }
+
+    /// A checkpoint with the member's cosignature alone.
+    #[track_caller]
+    pub(crate) fn cosigned(&self, checkpoint: &Note) -> Note {
+        let checkpoint = Checkpoint::parse_unverified(checkpoint).expect("it is a checkpoint");
+        let line = cosignature::cosign(&checkpoint, DEVICE, &self.witness, now());
+        let mut note = Note::new(checkpoint.to_text()).expect("it is a text");
+        note.push(line);
+        note
     }
 
     /// What a window holds: digests and sizes in log order.

@@ -56,6 +56,9 @@ impl Folder {
                 .recursive(true)
                 .create(root)
                 .map_err(at("make the data folder"))?;
+            // One that may not be read cannot be synced; its owner made it for us, and its names are theirs to keep.
+            let above = root.parent().filter(|path| !path.as_os_str().is_empty());
+            let _ = sync_dir(above.unwrap_or(Path::new(".")));
         }
         let metadata = fs::metadata(root).map_err(at("read the data folder"))?;
         if !metadata.is_dir() {

@@ -518,3 +518,39 @@ fn number(row: &Row<'_>, column: usize) -> Result<u64> {
 fn optional(row: &Row<'_>, column: usize) -> Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(|n| n.max(0) as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deleted_is_gone_from_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.db");
+        let mut index = Index::open(&path).unwrap();
+        let (slips, segment) = ([b's'; 40_000], [b'g'; 40_000]);
+        let count = |byte: u8| {
+            index_bytes(dir.path())
+                .chunk_by(|a, b| a == b)
+                .filter(|run| run[0] == byte && run.len() > 100)
+                .count()
+        };
+        index.durably(|w| w.post_slips("alice", &slips)).unwrap();
+        index.checkpoint_and_cut().unwrap();
+        assert!(count(b's') > 0);
+        index.durably(|w| w.segment(1, &[1; 32], &segment)).unwrap();
+        index.checkpoint_and_cut().unwrap();
+        assert_eq!(count(b's'), 0);
+        assert!(count(b'g') > 0);
+        index.durably(|w| w.expire_segment(1)).unwrap();
+        index.checkpoint_and_cut().unwrap();
+        assert_eq!(count(b'g'), 0);
+    }
+
+    fn index_bytes(dir: &Path) -> Vec<u8> {
+        let files = std::fs::read_dir(dir).unwrap();
+        files
+            .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect()
+    }
+}
