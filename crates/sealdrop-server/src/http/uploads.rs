@@ -46,6 +46,8 @@ const PARTIAL: &str = "application/partial-upload";
 
 /// How many uploads may have begun and not ended, for each that may be received at the same time.
 const BEGUN_PER_PLACE: usize = 16;
+/// How many completed uploads are remembered, for each that may be received at the same time.
+const COMPLETED_PER_PLACE: usize = 16;
 /// For how many seconds an upload without a byte is remembered.
 const EMPTY_TIME: u64 = 600;
 /// An upload of fewer bytes gives way when its place is needed: it cost its client little to send, and costs little to send again.
@@ -147,6 +149,29 @@ impl Uploads {
         }
         begun.insert(id, upload);
         Ok(())
+    }
+
+    /// Forgets the completed uploads that began first, down to this many. Whoever completes one of them again has to send it again, and gets
+    /// the same promise.
+    fn keep_completed(&self, most: usize, store: &Store) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut completed: Vec<_> = begun
+            .iter()
+            .filter(|(_, upload)| upload.complete.load(Ordering::Relaxed))
+            .map(|(id, upload)| (upload.turn, *id))
+            .collect();
+        let over = completed.len().saturating_sub(most);
+        if over == 0 {
+            return;
+        }
+        completed.sort_unstable();
+        for (_, id) in completed.into_iter().take(over) {
+            // One that is being asked about at this moment goes with a later one.
+            if let Ok(mut stage) = begun[&id].stage.clone().try_lock_owned() {
+                begun[&id].remove(&mut stage, store);
+                begun.remove(&id);
+            }
+        }
     }
 
     /// Forgets what was not completed by the end of the window after the one it began in, and what was, likewise; and what has no byte
@@ -469,6 +494,8 @@ async fn complete(
     stamp(&app.store.uploads(), app.store.stamp_time());
     *stage = Stage::Complete(leaf);
     upload.complete.store(true, Ordering::Relaxed);
+    let most = app.limits.max_uploads.saturating_mul(COMPLETED_PER_PLACE);
+    app.uploads.keep_completed(most, &app.store);
     Ok(leaf)
 }
 
