@@ -323,7 +323,8 @@ impl Index {
             .optional()
     }
 
-    /// The latest `limit` checkpoints that have a cosignature, newest first: note, then its cosignature lines.
+    /// The latest `limit` checkpoints that have a cosignature, newest first: note, then its cosignature lines. A note may carry 64,
+    /// the log's among them; when there are more, one of each member comes first.
     pub(super) fn cosigned(&self, limit: u32) -> Result<Vec<(String, Vec<String>)>> {
         let checkpoints: Vec<(u64, String)> = self.db
             .prepare_cached("SELECT size, note FROM checkpoint WHERE size IN (SELECT size FROM cosignature) ORDER BY size DESC LIMIT ?1")?
@@ -331,7 +332,8 @@ impl Index {
             .collect::<Result<_>>()?;
         let mut lines = self
             .db
-            .prepare_cached("SELECT line FROM cosignature WHERE size = ?1 ORDER BY witness")?;
+            .prepare_cached("SELECT line FROM (SELECT line, witness, row_number() OVER (PARTITION BY substr(witness, 1, instr(witness, '/')) ORDER BY witness) AS turn
+                FROM cosignature WHERE size = ?1) ORDER BY turn, witness LIMIT 63")?;
         checkpoints
             .into_iter()
             .map(|(size, note)| {
@@ -545,6 +547,31 @@ mod tests {
         index.durably(|w| w.expire_segment(1)).unwrap();
         index.checkpoint_and_cut().unwrap();
         assert_eq!(count(b'g'), 0);
+    }
+
+    #[test]
+    fn a_note_never_carries_more_than_64_signatures_and_one_of_each_member_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = Index::open(&dir.path().join("index.db")).unwrap();
+        index
+            .durably(|w| {
+                w.checkpoint(16, Some(1), "note")?;
+                for device in 0..100 {
+                    // The last member has one device, and their name is the last.
+                    let member = if device == 99 { "z" } else { "a" };
+                    w.cosignature(
+                        16,
+                        &format!("{member}/{device:02}+key"),
+                        &device.to_string(),
+                    )?;
+                }
+                Ok(())
+            })
+            .unwrap();
+        let cosigned = index.cosigned(64).unwrap();
+        let (_, lines) = &cosigned[0];
+        assert_eq!(lines.len(), 63);
+        assert_eq!(lines[..3], ["0", "99", "1"]);
     }
 
     fn index_bytes(dir: &Path) -> Vec<u8> {
