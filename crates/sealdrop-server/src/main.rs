@@ -103,7 +103,8 @@ fn keep_to_ourselves() {
 }
 
 /// Lets glibc keep up to 8 MiB of freed memory in each arena for the next drops, instead of giving it back and faulting it in again for each: it takes
-/// the size of a large block that was freed as a measure of what the program does.
+/// the size of a large block that was freed as a measure of what the program does. What lies below a block that is still in use is kept too: after a flood the
+/// process keeps what the flood took. It is bounded by the places for bodies (docs/protocol.md, "Limits").
 fn keep_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
 }

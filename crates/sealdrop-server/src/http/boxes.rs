@@ -46,7 +46,10 @@ pub(super) async fn of_epoch(State(app): State<Arc<App>>, request: Request) -> A
 
 /// Takes a roster because the box key signed it; there is no other right to change it.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Answer {
-    let body = Incoming::new(request, &app.limits)?.all().await?;
+    // Whose it is only the body says.
+    let place = app.publishing.take().ok_or(Error::Busy)?;
+    let body = Incoming::new(request, &app.limits)?.at(&place);
+    let body = body.all().await?;
     let published: Published = serde_json::from_slice(&body).map_err(|_| Error::BadRequest)?;
     let note = Note::parse(published.roster.as_bytes()).map_err(|_| Error::Refused)?;
     // The writer compares epochs, because another roster may be on its way.

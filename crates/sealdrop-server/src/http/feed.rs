@@ -10,7 +10,6 @@ use sealdrop_core::slip::{self, SLIP};
 use sealdrop_core::time::Window;
 use serde::Serialize;
 
-use super::pace::Incoming;
 use super::{Answer, App, json, member, segment as path_segment};
 use crate::error::Error;
 
@@ -33,10 +32,7 @@ struct SegmentAnswer {
 
 /// Takes a member's share of slips. One post is the member's, whichever of their devices signs it.
 pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Answer {
-    let (parts, body) = request.into_parts();
-    let request = Request::from_parts(parts.clone(), body);
-    let body = Incoming::new(request, &app.limits)?.all().await?;
-    let signed = member::check(&app, &parts, &body)?;
+    let (signed, body) = member::check_body(&app, request).await?;
     let (slips, rest) = body.as_chunks::<SLIP>();
     if slips.is_empty() || !rest.is_empty() || !slips.iter().all(slip::is_shaped) {
         return Err(Error::NotSlips);

@@ -11,7 +11,6 @@ use sealdrop_core::log::tile::{BundleId, TileId, encode_bundle};
 use sealdrop_core::note::Note;
 use serde::Serialize;
 
-use super::pace::Incoming;
 use super::{Answer, App, json, member, text};
 use crate::error::Error;
 
@@ -44,7 +43,7 @@ pub(super) async fn tile(State(app): State<Arc<App>>, request: Request) -> Answe
 /// Entries say how many drops there are, so they are the members'.
 pub(super) async fn entries(State(app): State<Arc<App>>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
-    member::check(&app, &parts, b"")?;
+    member::check(&app, &parts)?;
     let path = parts
         .uri
         .path()
@@ -59,10 +58,7 @@ pub(super) async fn entries(State(app): State<Arc<App>>, request: Request) -> An
 
 /// Takes a cosignature by a witness key of the roster on a checkpoint that was published.
 pub(super) async fn cosign(State(app): State<Arc<App>>, request: Request) -> Answer {
-    let (parts, body) = request.into_parts();
-    let request = Request::from_parts(parts.clone(), body);
-    let body = Incoming::new(request, &app.limits)?.all().await?;
-    member::check(&app, &parts, &body)?;
+    let (_, body) = member::check_body(&app, request).await?;
     let rosters = app.store.rosters().ok_or(Error::NotAMember)?;
     let note = Note::parse(&body).map_err(|_| Error::Refused)?;
     let checkpoint = Checkpoint::parse_unverified(&note).map_err(|_| Error::Refused)?;

@@ -1,11 +1,13 @@
 //! Who may read: requests that a device of the current roster signed. docs/protocol.md, "Requests of members".
 
+use axum::extract;
 use axum::http::request::Parts;
 use sealdrop_core::encoding::sha256;
 use sealdrop_core::note::Note;
 use sealdrop_core::request::{HEADER, Received, Request, UnverifiedRequest};
 
 use super::App;
+use super::pace::Incoming;
 use crate::error::Error;
 
 /// What a member signed.
@@ -16,8 +18,29 @@ pub(super) struct Signed {
     pub(super) note: Note,
 }
 
-/// Lets a member's request pass, once. Every refusal is the same 401.
-pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<Signed, Error> {
+/// Lets a member's request without a body pass, once. Every refusal is the same 401.
+pub(super) fn check(app: &App, parts: &Parts) -> Result<Signed, Error> {
+    check_head(app, parts, Some(&sha256(b"")))
+}
+
+/// Lets a member's request with a body pass, once. Of a stranger's body nothing is read, and of members' so many at a time.
+pub(super) async fn check_body(
+    app: &App,
+    request: extract::Request,
+) -> Result<(Signed, Vec<u8>), Error> {
+    let (parts, body) = request.into_parts();
+    let signed = check_head(app, &parts, None)?;
+    let _place = app.bodies.acquire().await.map_err(|_| Error::Internal)?;
+    let request = extract::Request::from_parts(parts, body);
+    let body = Incoming::new(request, &app.limits)?.all().await?;
+    if signed.request.body != sha256(&body) {
+        return Err(Error::NotAMember);
+    }
+    Ok((signed, body))
+}
+
+/// Checks everything but the body, and that too if it is known; otherwise the caller must hold it against the one that was signed.
+fn check_head(app: &App, parts: &Parts, body: Option<&[u8; 32]>) -> Result<Signed, Error> {
     let rosters = app.store.rosters().ok_or(Error::NotAMember)?;
     let roster = &rosters.current;
     let mut values = parts.headers.get_all(HEADER).iter();
@@ -40,7 +63,7 @@ pub(super) fn check(app: &App, parts: &Parts, body: &[u8]) -> Result<Signed, Err
     let received = Received {
         method: parts.method.as_str(),
         path: parts.uri.path_and_query().map_or("", |path| path.as_str()),
-        body: &sha256(body),
+        body: body.unwrap_or(&request.body),
         now: (app.clock)(),
         started: app.started,
     };

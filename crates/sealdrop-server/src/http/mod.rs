@@ -24,6 +24,7 @@ use sealdrop_core::encoding::from_decimal;
 use sealdrop_core::key::BoxKey;
 use sealdrop_core::time::Time;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -33,8 +34,10 @@ use crate::system::Clock;
 use nonces::Nonces;
 use uploads::Uploads;
 
-/// The most bytes of a body that is not a drop.
+/// The most bytes of a body that is not a drop: a roster and its policy, in JSON.
 const MAX_BODY: u64 = 1_048_576;
+/// How many bodies of members, and how many rosters, are received at a time. Each may be of [`MAX_BODY`] bytes, in memory.
+const BODIES: usize = 16;
 
 /// What every request has at hand.
 pub(crate) struct App {
@@ -48,6 +51,10 @@ pub(crate) struct App {
     pub(crate) nonces: Nonces,
     /// For bodies of drops that are not of the smallest size, and of uploads.
     pub(crate) receiving: Arc<Places>,
+    /// For bodies of members' requests; who waits here has signed.
+    pub(crate) bodies: Semaphore,
+    /// For bodies of `PUT /v1/box`, which anybody may begin.
+    pub(crate) publishing: Arc<Places>,
 }
 
 type Answer = Result<Response, Error>;
@@ -64,6 +71,8 @@ impl App {
             uploads: Uploads::open(store.uploads(), &store)?,
             nonces: Nonces::open(store.nonces())?,
             receiving: Places::new(limits.max_uploads),
+            bodies: Semaphore::new(BODIES),
+            publishing: Places::new(BODIES),
             store,
             box_key,
             clock,

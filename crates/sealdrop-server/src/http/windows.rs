@@ -17,7 +17,6 @@ use sealdrop_core::time::Window;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use super::pace::Incoming;
 use super::{Answer, App, json, member, segment};
 use crate::error::Error;
 use crate::store::disk;
@@ -46,7 +45,7 @@ struct DropAnswer {
 
 pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
-    member::check(&app, &parts, b"")?;
+    member::check(&app, &parts)?;
     json(&WindowsAnswer {
         now: app.store.open_window(),
         windows: app.store.windows(),
@@ -56,7 +55,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Answe
 pub(super) async fn drops(State(app): State<Arc<App>>, request: Request) -> Answer {
     let window = window(&request);
     let (parts, _) = request.into_parts();
-    member::check(&app, &parts, b"")?;
+    member::check(&app, &parts)?;
     let window = window?;
     let (leaves, released) = app.store.read(move |store| store.drops_of(window)).await?;
     let drops = leaves.into_iter().map(|leaf| DropAnswer {
@@ -74,7 +73,7 @@ pub(super) async fn body(State(app): State<Arc<App>>, request: Request) -> Answe
     let window = window(&request);
     let digest = from_hex::<32>(segment(&request, 4)).ok_or(Error::NotFound);
     let (parts, _) = request.into_parts();
-    member::check(&app, &parts, b"")?;
+    member::check(&app, &parts)?;
     let (window, digest) = (window?, digest?);
     let from = range(&parts)?;
     let (file, at, size) = app
@@ -112,10 +111,7 @@ pub(super) async fn body(State(app): State<Arc<App>>, request: Request) -> Answe
 
 pub(super) async fn release(State(app): State<Arc<App>>, request: Request) -> Answer {
     let window = window(&request);
-    let (parts, body) = request.into_parts();
-    let request = Request::from_parts(parts.clone(), body);
-    let body = Incoming::new(request, &app.limits)?.all().await?;
-    let signed = member::check(&app, &parts, &body)?;
+    let (signed, _) = member::check_body(&app, request).await?;
     let window = window?;
     // What desks will read in the log.
     if signed.request.releases() != Some(Window(window)) {

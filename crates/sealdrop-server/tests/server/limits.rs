@@ -334,3 +334,65 @@ async fn requests_are_answered_while_others_have_all_connections() {
         assert!(began.elapsed() < Duration::from_secs(5), "{head:?}");
     }
 }
+
+#[tokio::test]
+async fn completed_uploads_are_remembered_up_to_a_bound() {
+    let world = World::with(1, |config| config.limits.max_uploads = 1).await;
+    let drop = small(1);
+    let length = drop.len().to_string();
+    let mut done = Vec::new();
+    // The same bytes again cost the store nothing.
+    for _ in 0..20 {
+        let headers = [("Upload-Length", &*length), ("Upload-Complete", "?0")];
+        let begun = send(world.addr(), "POST", "/v1/uploads", &headers, b"").await;
+        let path = begun.header("location").unwrap().to_owned();
+        let headers = [
+            ("Content-Type", "application/partial-upload"),
+            ("Upload-Offset", "0"),
+            ("Upload-Complete", "?1"),
+        ];
+        let reply = send(world.addr(), "PATCH", &path, &headers, &drop).await;
+        world.promise(&reply, &drop);
+        done.push(path);
+    }
+    for (position, path) in done.iter().enumerate() {
+        let look = send(world.addr(), "HEAD", path, &[], b"").await;
+        assert_eq!(look.status, if position < 4 { 404 } else { 204 });
+    }
+    assert_eq!(files(&world.data().join("uploads")).len(), 16);
+}
+
+#[tokio::test]
+async fn a_strangers_body_is_refused_before_it_is_read() {
+    let world = World::new().await;
+    let path = format!("/v1/windows/{FIRST}/release");
+    for path in ["/log/cosign", "/v1/slips", &path] {
+        let old = world.signed("POST", "/log/vkey", b"");
+        for headers in [&[][..], &[("Sealdrop-Request", &*old)]] {
+            let head = head("POST", path, headers, Some(1 << 20));
+            // Nothing of the body ever comes.
+            let mut stream = begin_body(&world, &head, b"").await;
+            assert_eq!(answer(&mut stream).await.status, 401, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_roster_is_taken_while_idle_bodies_have_all_its_places() {
+    let world = World::new().await;
+    let head = head("PUT", "/v1/box", &[], Some(1 << 20));
+    let mut idle = Vec::new();
+    for _ in 0..16 {
+        idle.push(begin_body(&world, &head, b"{").await);
+    }
+    let roster = world.team.roster(world.log(), 2).note().to_string();
+    let mut busy = 0;
+    until("a place", async || {
+        let reply = world.put("/v1/box", &publication(&roster, POLICY)).await;
+        busy += usize::from(reply.status == 503);
+        reply.status == 204
+    })
+    .await;
+    assert_eq!(answer(&mut idle[0]).await.status, 503, "it gave way");
+    assert!(busy > 0, "as long as all have only just come");
+}
