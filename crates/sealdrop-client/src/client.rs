@@ -1,5 +1,7 @@
 //! The requests that anyone may make, one method for each. docs/protocol.md, "HTTP".
 
+use std::time::UNIX_EPOCH;
+
 use sealdrop_core::address::Origin;
 use sealdrop_core::key::{AccessRole, BoxKey, LogRole, SecretKey};
 use sealdrop_core::log::checkpoint::Checkpoint;
@@ -12,7 +14,7 @@ use serde::Deserialize;
 use ureq::http::Method;
 
 use crate::boxfile::MAX_BOX_FILE;
-use crate::http::{Http, Payload};
+use crate::http::{Http, Payload, header};
 use crate::{BoxFile, ClientError, Member, Options, VerifiedBox};
 
 /// The most cosigned checkpoints that `GET /log/cosigned` lists.
@@ -95,6 +97,19 @@ impl Client {
             .ok()
             .and_then(|text| Vkey::parse(text.strip_suffix('\n')?))
             .ok_or(ClientError::Malformed("not the key of a log"))
+    }
+
+    /// What the server's clock says, if it dates its answers (RFC 9110, "Date"). Nobody vouches for it: good for a warning, and for no proof.
+    ///
+    /// # Errors
+    /// Those of the connection and the server.
+    pub fn server_time(&self) -> Result<Option<Time>, ClientError> {
+        let response = self
+            .http
+            .run(Method::GET, "/log/vkey", &[], Payload::None)?;
+        let date = header(&response, "date").and_then(|text| httpdate::parse_http_date(text).ok());
+        let since = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+        Ok(since.map(|since| Time(since.as_secs())))
     }
 
     /// The newest checkpoint, not verified.

@@ -6,6 +6,7 @@
 //! | `keyring.age` | the keys, sealed with a passphrase |
 //! | `rosters/<epoch>.json` | every roster seen |
 //! | `outgoing.json` | a roster that is signed and not yet on the server |
+//! | `used.json` | the highest epoch of a roster that was signed here and given up |
 //! | `pending.json` | what the next roster will change |
 //! | `log/log-<id>/` | the entries of the log as checked, and the last checkpoint |
 //! | `listed.json` | drops the server has shown that are in no checkpoint yet |

@@ -10,7 +10,7 @@ use sealdrop_core::encoding::sha256;
 use sealdrop_core::key::{BoxKey, BoxSecret, LogRole};
 use sealdrop_core::log::checkpoint::log_name;
 use sealdrop_core::note::Vkey;
-use sealdrop_core::roster::{Draft, MAX_LIFE, MAX_POLICY, Roster};
+use sealdrop_core::roster::{Draft, MAX_AHEAD, MAX_LIFE, MAX_POLICY, Roster};
 use sealdrop_core::time::Time;
 use serde_json::json;
 
@@ -20,7 +20,9 @@ use crate::context::{Answer, Context, Usage, usage};
 use crate::home::{Home, Profile};
 use crate::keyring::Keyring;
 use crate::remote;
-use crate::rosters::{Pending, Rosters, differences, outgoing, set_outgoing};
+use crate::rosters::{
+    Pending, Rosters, differences, give_up_outgoing, outgoing, set_outgoing, used_epoch,
+};
 
 const DEFAULT_WINDOW: u64 = 21_600;
 const DEFAULT_RETENTION: u64 = 7_776_000;
@@ -98,6 +100,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
     };
     if let Some(client) = &client {
         take_current(client, home, &profile, &mut rosters)?;
+        remote::check_clock(client, now)?;
     }
     let before = rosters.latest().map(|known| known.roster().clone());
     let log = log_key(args, client.as_ref(), &profile, before.as_ref())?;
@@ -159,7 +162,7 @@ fn hand_in_outgoing(
     };
     let client = remote::client(context, &origin)?;
     let before = rosters.latest().map(|known| known.roster().clone());
-    put(&client, &signed)?;
+    put_or_give_up(&client, home, &signed)?;
     rosters.add(home, signed)?;
     set_outgoing(home, None)?;
     let profile = Profile {
@@ -185,7 +188,7 @@ pub(crate) fn hand_in_newer(
     let epoch = signed.roster().epoch();
     let is_needed = served.is_none_or(|served| served.roster().epoch() < epoch);
     if is_needed {
-        put(client, &signed)?;
+        put_or_give_up(client, home, &signed)?;
     }
     set_outgoing(home, None)?;
     Ok(is_needed.then_some(epoch))
@@ -200,6 +203,7 @@ pub(crate) fn renew(
     now: Time,
 ) -> Result<Roster> {
     let latest = rosters.latest().context("there is no roster to renew")?;
+    remote::check_clock(client, now)?;
     let old = latest.roster().draft();
     let life = old.expires.0 - old.issued.0;
     let draft = Draft {
@@ -219,15 +223,10 @@ pub(crate) fn renew(
 
 /// An epoch that was never used: not by a roster seen, and not by one that was signed here and may have reached the server.
 fn next_epoch(home: &Home, rosters: &Rosters) -> Result<u64> {
-    let known = rosters
-        .latest()
-        .map(|known| (known.roster().epoch(), known.roster().box_key().clone()));
-    let Some((epoch, box_key)) = known else {
-        let box_key = home.profile()?.box_key;
-        return Ok(outgoing(home, &box_key)?.map_or(0, |signed| signed.roster().epoch()) + 1);
-    };
-    let signed = outgoing(home, &box_key)?.map_or(0, |signed| signed.roster().epoch());
-    Ok(epoch.max(signed) + 1)
+    let signed = outgoing(home, &home.profile()?.box_key)?;
+    let signed = signed.map_or(0, |signed| signed.roster().epoch());
+    let known = rosters.seen().epoch;
+    Ok(known.max(signed).max(used_epoch(home)?) + 1)
 }
 
 fn sign(draft: &Draft, policy: &str, secret: &BoxSecret) -> Result<VerifiedBox> {
@@ -242,11 +241,72 @@ fn sign(draft: &Draft, policy: &str, secret: &BoxSecret) -> Result<VerifiedBox> 
 }
 
 fn put(client: &Client, signed: &VerifiedBox) -> Result<()> {
-    client.put_box(&signed.to_file()).map_err(|error| match error.status() {
-        Some(403) => anyhow::anyhow!("the server at {} is not for this box: start it with --box {}", client.origin(), signed.roster().box_key()),
-        Some(409) => anyhow::anyhow!("the server refuses the roster: it has a newer one, another log key, or another window length; sign a new one where the box key is, with --new-log if the server was restored"),
-        _ => error.into(),
+    client
+        .put_box(&signed.to_file())
+        .map_err(|error| explain(client, signed.roster(), error))
+}
+
+/// The same for a roster that waited here. One that is refused and that this machine's clock does not find valid either waits no longer: it was
+/// signed where the clock was wrong, or too long ago, and would be refused at every sync.
+fn put_or_give_up(client: &Client, home: &Home, signed: &VerifiedBox) -> Result<()> {
+    let roster = signed.roster();
+    client.put_box(&signed.to_file()).map_err(|error| {
+        let is_refused = error.status() == Some(403);
+        let why = explain(client, roster, error);
+        if !is_refused || misdated(roster, sealdrop_client::system::now()).is_none() {
+            return why;
+        }
+        match give_up_outgoing(home, roster.epoch()) {
+            Ok(()) => anyhow::anyhow!("{why:#}; it waits here no longer"),
+            Err(error) => error,
+        }
     })
+}
+
+/// What is wrong with a roster's dates, by this machine's clock.
+fn misdated(roster: &Roster, now: Time) -> Option<String> {
+    if roster.issued().0 > now.0.saturating_add(MAX_AHEAD) {
+        return Some(format!(
+            "is dated {}, and it is {} here: it was signed where the clock was wrong",
+            show::minute(roster.issued()),
+            show::minute(now)
+        ));
+    }
+    let has_expired = now >= roster.expires();
+    has_expired.then(|| format!("expired on {}", show::minute(roster.expires())))
+}
+
+/// Why the server refuses a roster: it says no more than its status. docs/protocol.md, "HTTP".
+fn explain(client: &Client, roster: &Roster, error: ClientError) -> anyhow::Error {
+    let (epoch, now) = (roster.epoch(), sealdrop_client::system::now());
+    match error.status() {
+        Some(403) => {}
+        Some(409) => {
+            return anyhow::anyhow!(
+                "the server refuses the roster: it has a newer one, another log key, or another window length; sign a new one where the box key is, with --new-log if the server was restored"
+            );
+        }
+        _ => return error.into(),
+    }
+    if let Some(wrong) = misdated(roster, now) {
+        return anyhow::anyhow!(
+            "roster {epoch} {wrong}; run `sealdrop-desk publish` where the box key is, to sign another"
+        );
+    }
+    if let Err(differ) = remote::check_clock(client, now) {
+        return differ.context(format!("the server refuses roster {epoch}"));
+    }
+    let box_key = roster.box_key();
+    match client.log_vkey() {
+        Ok(log) if log.name() != log_name(box_key, log.key()) => anyhow::anyhow!(
+            "the server at {} is not for this box: start it with --box {box_key}",
+            client.origin()
+        ),
+        _ => anyhow::anyhow!(
+            "the server at {} refuses roster {epoch}: compare its version and its clock with this machine's, and read its log",
+            client.origin()
+        ),
+    }
 }
 
 /// What the server has now, if anything, so that the next roster builds on it.

@@ -5,7 +5,7 @@ use sealdrop_client::show;
 use sealdrop_client::{BoxFile, Client, ClientError, Options, Proxy, Roots, VerifiedBox};
 use sealdrop_core::address::Origin;
 use sealdrop_core::key::BoxKey;
-use sealdrop_core::roster::{Roster, RosterError, Seen};
+use sealdrop_core::roster::{MAX_AHEAD, Roster, RosterError, Seen};
 use sealdrop_core::time::Time;
 
 use crate::context::{Context, Usage};
@@ -30,6 +30,21 @@ pub(crate) fn options(context: &Context) -> Result<Options> {
 /// A client of the box's server.
 pub(crate) fn client(context: &Context, origin: &Origin) -> Result<Client> {
     Ok(Client::new(origin, options(context)?)?)
+}
+
+/// Refuses to date anything when this machine and the server differ by more than a day: a roster dated in the future is one that nobody takes.
+pub(crate) fn check_clock(client: &Client, now: Time) -> Result<()> {
+    let Ok(Some(there)) = client.server_time() else {
+        return Ok(());
+    };
+    if now.0.abs_diff(there.0) > MAX_AHEAD {
+        bail!(
+            "this machine's clock says {} and the server's {}: set the one that is wrong, then run this again",
+            show::minute(now),
+            show::minute(there)
+        );
+    }
+    Ok(())
 }
 
 /// A roster fetched by a member, who must be able to collect drops even when it has expired.

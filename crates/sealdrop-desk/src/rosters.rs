@@ -14,6 +14,7 @@ use crate::home::Home;
 
 const PENDING: &str = "pending.json";
 const OUTGOING: &str = "outgoing.json";
+const USED: &str = "used.json";
 
 /// Every roster seen, by epoch. Each was verified when it was loaded.
 #[derive(Default)]
@@ -162,6 +163,17 @@ pub(crate) fn set_outgoing(home: &Home, roster: Option<&VerifiedBox>) -> Result<
         Some(roster) => home.write(OUTGOING, roster.to_file().to_json().as_bytes()),
         None => home.remove(OUTGOING),
     }
+}
+
+/// Gives up the roster that waits. Its epoch stays used: a server that was shown it could keep it, and a second one of that epoch would look like fraud.
+pub(crate) fn give_up_outgoing(home: &Home, epoch: u64) -> Result<()> {
+    home.write_json(USED, &epoch.max(used_epoch(home)?))?;
+    set_outgoing(home, None)
+}
+
+/// The highest epoch that was signed here and given up; 0 if none was.
+pub(crate) fn used_epoch(home: &Home) -> Result<u64> {
+    home.read_json(USED)
 }
 
 /// What a new roster changes about members and devices, one line each; fingerprints let people check it.

@@ -516,6 +516,65 @@ fn the_clock_is_blamed_only_where_it_may_be_wrong() {
 }
 
 #[test]
+fn a_roster_signed_with_a_wrong_clock_does_not_stay() {
+    let bench = Bench::new();
+    let now = sealdrop_client::system::now().0;
+    let day = 86_400;
+    let draft = Draft {
+        epoch: 2,
+        issued: Time(now + 100 * day),
+        expires: Time(now + 190 * day),
+        ..bench.server.roster().draft().clone()
+    };
+    let signed = draft.sign(&bench.box_secret()).unwrap();
+    let file = sealdrop_client::BoxFile {
+        roster: signed.note().clone(),
+        policy: String::new(),
+    };
+    std::fs::write(bench.path("ana/outgoing.json"), file.to_json()).unwrap();
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(
+        said.contains("signed where the clock was wrong")
+            && said.contains("waits here no longer")
+            && !said.contains("--box"),
+        "{said}"
+    );
+    assert!(!bench.path("ana/outgoing.json").exists());
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(!said.contains("handed in"), "{said}");
+    // Somebody may have that roster: there is no second one of its epoch.
+    bench.desk("ana", &["publish"]).ok();
+    assert_eq!(bench.server.roster().epoch(), 3);
+}
+
+#[test]
+fn nothing_is_dated_while_the_clocks_differ() {
+    let bench = Bench::new();
+    let (now, day) = (sealdrop_client::system::now().0, 86_400);
+    let draft = Draft {
+        epoch: 2,
+        issued: Time(now - 50 * day),
+        expires: Time(now + 40 * day),
+        ..bench.server.roster().draft().clone()
+    };
+    bench.serve_roster(2, draft.sign(&bench.box_secret()).unwrap().note().clone());
+    bench.server.lock().clock = Some(now - 10 * day);
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(
+        said.contains("could not be renewed") && said.contains("set the one that is wrong"),
+        "{said}"
+    );
+    bench
+        .desk("ana", &["publish"])
+        .fails(1, &["clock says", "and the server's"]);
+    assert_eq!(bench.server.roster().epoch(), 2);
+    assert!(!bench.path("ana/outgoing.json").exists());
+    bench.server.lock().clock = Some(now + 60);
+    bench.desk("ana", &["sync"]).ok();
+    assert_eq!(bench.server.roster().epoch(), 3);
+}
+
+#[test]
 fn server_serves_one_member_twice() {
     let bench = Bench::new();
     let text = bench

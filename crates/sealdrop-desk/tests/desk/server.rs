@@ -15,7 +15,7 @@ use sealdrop_core::log::tile::{BundleId, TileId, encode, encode_bundle};
 use sealdrop_core::log::tree;
 use sealdrop_core::note::Note;
 use sealdrop_core::request::UnverifiedRequest;
-use sealdrop_core::roster::Roster;
+use sealdrop_core::roster::{MAX_AHEAD, Roster};
 use sealdrop_core::slip::SLIP;
 use sealdrop_core::time::{Time, Window};
 
@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) hidden: HashSet<[u8; 32]>,
     pub(crate) cosigned: Vec<Note>,
     pub(crate) requests: Vec<String>,
+    /// What its clock says: it dates its answers by it, and takes no roster from after it. `None`: right, and not said.
+    pub(crate) clock: Option<u64>,
     /// No request of a member is good enough.
     pub(crate) refuses_members: bool,
     /// Not every member has cosigned.
@@ -87,6 +89,7 @@ impl Server {
             hidden: HashSet::new(),
             cosigned: Vec::new(),
             requests: Vec::new(),
+            clock: None,
             refuses_members: false,
             refuses_releases: false,
             slips: BTreeMap::new(),
@@ -161,13 +164,17 @@ impl Server {
             .lock()
             .respond(&method, &path, &body, signed.as_deref());
         let mut stream = stream;
+        let date = self.lock().clock.map_or(String::new(), |now| {
+            let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(now);
+            format!("date: {}\r\n", httpdate::fmt_http_date(at))
+        });
         let kind = match status {
             400.. => "content-type: application/problem+json\r\n",
             _ => "",
         };
         write!(
             stream,
-            "HTTP/1.1 {status} X\r\n{kind}content-length: {}\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 {status} X\r\n{date}{kind}content-length: {}\r\nconnection: close\r\n\r\n",
             answer.len()
         )
         .ok()?;
@@ -289,6 +296,12 @@ impl State {
                 let Ok(roster) = Roster::verify_ignoring_expiry(&file.roster, &self.box_key) else {
                     return Some((403, Vec::new()));
                 };
+                let now = self
+                    .clock
+                    .unwrap_or_else(|| sealdrop_client::system::now().0);
+                if roster.issued().0 > now + MAX_AHEAD || now >= roster.expires().0 {
+                    return Some((403, Vec::new()));
+                }
                 if self.boxes.values().next_back() == Some(&file) {
                     return Some((204, Vec::new()));
                 }
