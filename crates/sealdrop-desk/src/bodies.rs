@@ -12,7 +12,7 @@ use sealdrop_core::encoding::hex;
 use sealdrop_core::time::Window;
 
 use crate::context::Context;
-use crate::home::{Home, make_folder};
+use crate::home::{Home, make_folder, unwritable};
 use crate::ledger::Known;
 
 /// From this size on a download shows how far it is.
@@ -95,8 +95,9 @@ pub(crate) fn fetch(
             status: 404 | 410, ..
         }) => Ok(Fetched::Missing),
         Err(ClientError::ChangedBody | ClientError::TooLong) => Ok(Fetched::Changed),
-        Err(ClientError::Local(error)) => Err(error)
-            .with_context(|| format!("cannot write drop {} to this disk", hex(&drop.digest))),
+        Err(ClientError::Local(error)) => {
+            Err(unwritable(&path(home, drop.window, &drop.digest), error))
+        }
         Err(error) => Ok(Fetched::Broken(error)),
     }
 }
@@ -139,7 +140,7 @@ fn store(
         // Only an empty folder goes: that there is one says that drops of this window were here.
         let _ = fs::remove_dir(folder);
     }
-    stored.with_context(|| format!("cannot write {}", path.display()))
+    stored.map_err(|error| unwritable(&path, error))
 }
 
 fn file_is_right(

@@ -42,7 +42,11 @@ pub(crate) struct Home {
 impl Home {
     /// Refuses a folder that is a desk already: its keys may be the only ones.
     pub(crate) fn check_unused(dir: &Path) -> Result<()> {
-        if dir.join("desk.json").exists() {
+        let path = dir.join("desk.json");
+        if path
+            .try_exists()
+            .map_err(|error| unreadable(&path, error))?
+        {
             bail!(
                 "{} already has a keyring: choose another folder with --home, or use the one there",
                 dir.display()
@@ -58,15 +62,25 @@ impl Home {
             .recursive(true)
             .mode(0o700)
             .create(dir)
-            .with_context(|| format!("cannot make the folder {}", dir.display()))?;
+            .map_err(|error| unwritable(dir, error))?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
             .with_context(|| format!("cannot make {} owner-only", dir.display()))?;
         Self::lock(dir)
     }
 
+    /// Takes back what [`Self::create`] made, when `init` failed: the lock, and the folder if nothing else is in it.
+    pub(crate) fn abandon(self) {
+        let _ = fs::remove_file(self.path("lock"));
+        let _ = fs::remove_dir(&self.dir);
+    }
+
     /// Opens the folder that `init` made.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        if !dir.join("desk.json").exists() {
+        let path = dir.join("desk.json");
+        if !path
+            .try_exists()
+            .map_err(|error| unreadable(&path, error))?
+        {
             bail!(
                 "there is no desk in {}: run `sealdrop-desk init`, or name its folder with --home",
                 dir.display()
@@ -84,7 +98,7 @@ impl Home {
             .append(true)
             .mode(0o600)
             .open(&path);
-        let lock = lock.with_context(|| format!("cannot write to {}", dir.display()))?;
+        let lock = lock.map_err(|error| unwritable(&path, error))?;
         if lock.try_lock().is_err() {
             eprintln!(
                 "waiting for another sealdrop-desk that works in {}",
@@ -115,7 +129,7 @@ impl Home {
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => Err(unreadable(&path, error)),
         }
     }
 
@@ -161,7 +175,7 @@ impl Home {
     /// Which box this is, and whose desk.
     pub(crate) fn profile(&self) -> Result<Profile> {
         let path = self.path("desk.json");
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = fs::read(&path).map_err(|error| unreadable(&path, error))?;
         #[derive(Deserialize)]
         struct Version {
             version: u64,
@@ -206,7 +220,38 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        unwritable(path, error)
+    })
+}
+
+/// Why something cannot be written, and what to do about it.
+pub(crate) fn unwritable(path: &Path, error: io::Error) -> anyhow::Error {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            anyhow::anyhow!("cannot write {path}: the disk is full; make room and run this again")
+        }
+        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "cannot write {path}: this user may not; give the folder to this user, or choose another"
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => anyhow::anyhow!(
+            "cannot write {path}: it is on a disk that is read-only; choose another place"
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot write {path}")),
+    }
+}
+
+/// Why something cannot be read, and what to do about it.
+fn unreadable(path: &Path, error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "cannot read {}: permission denied; run this as the user that it belongs to, or give it to this one",
+            path.display()
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+    }
 }
 
 /// A new file, owner-only. Nothing that is there is replaced, and no link is followed.
@@ -224,7 +269,7 @@ pub(crate) fn make_folder(folder: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))
+        .map_err(|error| unwritable(folder, error))
 }
 
 /// Which box this desk belongs to, and the public halves of the keys in its keyring. Nothing here is secret.
@@ -326,6 +371,24 @@ impl ProfileWire {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_and_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("place");
+        // A folder that is in the way fails last, when the new file is already there.
+        fs::create_dir_all(place.join("full")).unwrap();
+        assert!(write_whole(&place, b"bytes").is_err());
+        assert!(!dir.path().join("place.new").exists());
+        for (kind, says) in [
+            (io::ErrorKind::StorageFull, "the disk is full; make room"),
+            (io::ErrorKind::PermissionDenied, "choose another"),
+            (io::ErrorKind::ReadOnlyFilesystem, "read-only"),
+        ] {
+            let error = unwritable(&place, kind.into()).to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
 
     #[test]
     fn a_folder_of_a_newer_version_is_refused() {

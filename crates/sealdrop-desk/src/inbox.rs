@@ -1,11 +1,13 @@
 //! `inbox`, `open` and `attachments`: what reporters wrote.
 
 use sealdrop_client::show;
+use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::key::{SecretKey, VoiceRole};
 use sealdrop_core::recipient::Recipient;
@@ -17,7 +19,7 @@ use crate::answer::{forecast_json, forecast_line, show_sent};
 use crate::bodies::Bodies;
 use crate::bundle::Bundle;
 use crate::context::{Answer, Context, heading, usage};
-use crate::home::{Home, Profile, new_file};
+use crate::home::{Home, Profile, new_file, unwritable};
 use crate::judge::{Inbox, Message, Opener, Sink, Verdicts, sort};
 use crate::keyring::Keyring;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
@@ -652,14 +654,40 @@ fn write_attachments(
             folder.display()
         );
     }
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let is_new = !folder.exists();
+    fs::create_dir_all(folder).map_err(|error| unwritable(folder, error))?;
+    let written = write_into(desk, message, folder);
+    if written.is_err() && is_new {
+        // Only if nothing is in it.
+        let _ = fs::remove_dir(folder);
+    }
+    written
+}
+
+fn write_into(desk: &Desk<'_>, message: &Message, folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let mut staged = Staged { files: Vec::new() };
+    let failed = Rc::new(RefCell::new(None));
     let mut sink = Sink(|_: usize, member: &str| {
         let name = member.rsplit('/').next().unwrap_or(member);
-        staged.create(folder.join(name))
+        let path = folder.join(name);
+        match staged.create(&path) {
+            Ok(file) => Ok(Written {
+                file,
+                path,
+                failed: Rc::clone(&failed),
+            }),
+            Err(error) => {
+                *failed.borrow_mut() = Some(error);
+                Err(io::Error::other("an attachment cannot be written"))
+            }
+        }
     });
-    match desk.opener().open_whole(&message.drop, &mut sink)? {
+    let opened = desk.opener().open_whole(&message.drop, &mut sink);
+    // A disk that is full says nothing about the drop.
+    if let Some(error) = failed.take() {
+        return Err(error);
+    }
+    match opened? {
         Some(Ok(_)) => staged.publish(),
         Some(Err(reason)) => bail!(
             "drop {} does not open any more ({reason}): nothing was written",
@@ -672,6 +700,35 @@ fn write_attachments(
     }
 }
 
+/// A file that remembers why it could not be written: what opens drops takes every error for one of the drop.
+struct Written {
+    file: File,
+    path: PathBuf,
+    failed: Rc<RefCell<Option<anyhow::Error>>>,
+}
+
+impl Written {
+    fn noting<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            *self.failed.borrow_mut() = Some(unwritable(&self.path, error));
+            kind.into()
+        })
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        self.noting(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.file.flush();
+        self.noting(flushed)
+    }
+}
+
 /// Files that are being written beside their places. What is not published is removed.
 struct Staged {
     files: Vec<(PathBuf, PathBuf)>,
@@ -679,32 +736,26 @@ struct Staged {
 
 impl Staged {
     /// Claims the name, so that nothing that is there is touched, and gives a file beside it.
-    fn create(&mut self, path: PathBuf) -> io::Result<File> {
+    fn create(&mut self, path: &Path) -> Result<File> {
         let taken = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => io::Error::new(
-                error.kind(),
-                format!(
-                    "{} exists already: choose an empty folder with -o",
-                    path.display()
-                ),
+            io::ErrorKind::AlreadyExists => anyhow::anyhow!(
+                "{} exists already: choose an empty folder with -o",
+                path.display()
             ),
-            _ => io::Error::new(
-                error.kind(),
-                format!("cannot write {}: {error}", path.display()),
-            ),
+            _ => unwritable(path, error),
         };
         // `create_new` follows no link and replaces no file.
-        new_file(&path).map_err(taken)?;
-        let mut part = path.clone().into_os_string();
+        new_file(path).map_err(taken)?;
+        let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
         match new_file(&part) {
             Ok(file) => {
-                self.files.push((path, part));
+                self.files.push((path.to_owned(), part));
                 Ok(file)
             }
             Err(error) => {
-                let _ = fs::remove_file(&path);
+                let _ = fs::remove_file(path);
                 Err(taken(error))
             }
         }
@@ -718,7 +769,7 @@ impl Staged {
                 fs::rename(&part, &path)?;
                 Ok(file.metadata()?.len())
             });
-            let size = moved.with_context(|| format!("cannot write {}", path.display()))?;
+            let size = moved.map_err(|error| unwritable(&path, error))?;
             self.files.remove(0);
             published.push((path, size));
         }
@@ -732,5 +783,27 @@ impl Drop for Staged {
             let _ = fs::remove_file(part);
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_not_a_bad_drop() {
+        let failed = Rc::new(RefCell::new(None));
+        let mut written = Written {
+            file: File::options().write(true).open("/dev/full").unwrap(),
+            path: "case/001-poc".into(),
+            failed: Rc::clone(&failed),
+        };
+        assert!(written.write_all(b"bytes").is_err());
+        let said = failed.take().unwrap().to_string();
+        assert!(
+            said.contains("case/001-poc") && said.contains("the disk is full"),
+            "{said}"
+        );
     }
 }

@@ -70,22 +70,50 @@ pub(crate) fn run(context: &Context, args: &Init) -> Result<Answer> {
     let passphrase = secret::new_passphrase(context)?;
     let home = Home::create(&context.home)?;
     let profile = keyring.to_profile(origin);
-    // The recovery file is written first: `desk.json`, which makes the folder a desk, comes last.
+    match fill(args, &home, &profile, &keyring, &passphrase) {
+        Ok(recovery) => Ok(answer(args, &home, &profile, recovery)),
+        Err(error) => {
+            home.abandon();
+            Err(error)
+        }
+    }
+}
+
+/// Writes everything that belongs to the keys. `desk.json`, which makes the folder a desk, comes last.
+fn fill(
+    args: &Init,
+    home: &Home,
+    profile: &Profile,
+    keyring: &Keyring,
+    passphrase: &str,
+) -> Result<Option<(PathBuf, Zeroizing<String>)>> {
     let recovery = match &args.restore {
         Some(_) => None,
         None if args.no_recovery || args.device_only => None,
-        None => Some(write_recovery(args, &home, &keyring)?),
+        None => Some(write_recovery(args, home, keyring)?),
     };
-    if args.restore.is_some() && keyring.box_secret.is_some() && profile.device.is_some() {
-        // The restored box key can name this new machine itself.
-        Pending {
-            add: vec![Card::of(&profile)],
-            remove: Vec::new(),
+    let names = ["keyring.age", "pending.json", "desk.json"];
+    let mut begun: Vec<_> = names.map(|name| home.path(name)).into();
+    begun.retain(|path| !path.exists());
+    begun.extend(recovery.iter().map(|(path, _)| path.clone()));
+    let save = || -> Result<()> {
+        if args.restore.is_some() && keyring.box_secret.is_some() && profile.device.is_some() {
+            // The restored box key can name this new machine itself.
+            Pending {
+                add: vec![Card::of(profile)],
+                remove: Vec::new(),
+            }
+            .save(home)?;
         }
-        .save(&home)?;
-    }
-    keyring.save(&home, &profile, &passphrase, args.work_factor)?;
-    Ok(answer(args, &home, &profile, recovery))
+        keyring.save(home, profile, passphrase, args.work_factor)
+    };
+    save().inspect_err(|_| {
+        // These keys were never anybody's, and a recovery file of theirs would only be taken for one that helps.
+        for path in &begun {
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
+    Ok(recovery)
 }
 
 fn generate(args: &Init) -> Result<(Keyring, Option<Origin>)> {

@@ -380,9 +380,10 @@ impl Guard<'_> {
 /// A sink that writes every attachment where `open` says.
 pub(crate) struct Sink<F>(pub(crate) F);
 
-impl<F> Attachments for Sink<F>
+impl<F, W> Attachments for Sink<F>
 where
-    F: FnMut(usize, &str) -> io::Result<std::fs::File>,
+    F: FnMut(usize, &str) -> io::Result<W>,
+    W: Write + 'static,
 {
     fn writer(
         &mut self,

@@ -40,6 +40,45 @@ fn missing_keyring_or_home() {
 }
 
 #[test]
+fn a_home_that_may_not_be_read_is_not_called_empty() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::new();
+    let mode = |mode| {
+        let to = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(bench.path("ana"), to).unwrap();
+    };
+    mode(0o000);
+    let is_root = std::fs::read_dir(bench.path("ana")).is_ok();
+    let ran = bench.desk("ana", &["keys"]);
+    let init = bench.desk("ana", &["init"]);
+    mode(0o700);
+    // Nothing is unreadable to root.
+    if !is_root {
+        ran.fails(1, &["permission denied"]);
+        init.fails(1, &["permission denied"]);
+    }
+    // The same path, for every user: what is no folder has nothing in it that could be read.
+    let ran = bench.desk("passphrase", &["keys"]);
+    assert_eq!(ran.code, 1);
+    assert!(!ran.err.contains("run `sealdrop-desk init`"), "{}", ran.err);
+}
+
+#[test]
+fn an_init_that_fails_leaves_nothing() {
+    let bench = Bench::new();
+    // Something is in the keyring's way, which shows when the recovery file is written already.
+    std::fs::create_dir_all(bench.path("new/keyring.age/full")).unwrap();
+    bench
+        .desk("new", &["init", "--work-factor", "2"])
+        .fails(1, &["cannot write", "keyring.age"]);
+    let left: Vec<_> = std::fs::read_dir(bench.path("new"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["keyring.age"]);
+}
+
+#[test]
 fn init_never_replaces_keys() {
     let bench = Bench::new();
     let before = std::fs::read(bench.path("ana/keyring.age")).unwrap();
