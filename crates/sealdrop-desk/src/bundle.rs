@@ -34,7 +34,7 @@ use serde_json::json;
 
 use crate::bodies::{self, Bodies};
 use crate::context::Answer;
-use crate::home::{Home, Profile};
+use crate::home::{Home, Profile, check_free};
 use crate::judge::Verdicts;
 use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
 use crate::outbox::{ConcatBytes as _, Outbox, cut, digest};
@@ -49,7 +49,7 @@ const MAX_SLIPS: usize = 4_096;
 /// What goes into a bundle, and where it goes.
 #[derive(clap::Args)]
 pub(crate) struct Out {
-    /// The bundle to write
+    /// The bundle to write; a file that is there is not replaced
     file: PathBuf,
     /// Take every drop along, not only those without a verdict on this machine
     #[arg(long)]
@@ -250,6 +250,7 @@ struct Writer {
 
 impl Writer {
     fn create(path: &Path, profile: &Profile) -> Result<Self> {
+        check_free(path)?;
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);

@@ -263,6 +263,14 @@ pub(crate) fn new_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Refuses a place for a new file where something is, be it a link that leads nowhere.
+pub(crate) fn check_free(path: &Path) -> Result<()> {
+    if path.symlink_metadata().is_ok() {
+        bail!("{} exists already: choose another name", path.display());
+    }
+    Ok(())
+}
+
 /// Makes a folder inside the home folder.
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
     DirBuilder::new()

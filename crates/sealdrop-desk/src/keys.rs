@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::card::Card;
 use crate::context::{Answer, Context};
-use crate::home::{Home, Profile, new_file, write_whole};
+use crate::home::{Home, Profile, check_free, new_file, write_whole};
 use crate::keyring::Keyring;
 use crate::rosters::Rosters;
 use crate::text;
@@ -198,6 +198,7 @@ pub(crate) fn address(home: &Home, svg_file: Option<&Path>) -> Result<Answer> {
             .render::<svg::Color<'_>>()
             .min_dimensions(256, 256)
             .build();
+        check_free(path)?;
         write_whole(path, picture.as_bytes())?;
         return Ok(Answer::new(
             json!({ "address": address, "svg": path }),

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::bundle;
 use crate::card::Card;
 use crate::context::{Answer, Context, Usage, usage};
-use crate::home::{Home, Profile};
+use crate::home::{Home, Profile, check_free};
 use crate::keyring::Keyring;
 use crate::remote;
 use crate::rosters::{
@@ -86,6 +86,9 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
                 .parse::<Origin>()
                 .map_err(|error| Usage(format!("--origin {}: {error}", show::line(origin))))?,
         );
+    }
+    if let Some(path) = &args.out {
+        check_free(path)?;
     }
     let keyring = Keyring::unlock(context, home)?;
     let secret = keyring.box_secret()?;

@@ -807,6 +807,7 @@ fn a_machine_hands_its_answers_over_once() {
     let bundle = bench.arg("b.tar");
     let kept = bench.json("ana", &["bundle", "out", &bundle]);
     assert_eq!(kept["slips"], 0, "it posts them itself");
+    let bundle = bench.arg("with-outbox.tar");
     let given = bench.json("ana", &["bundle", "out", "--outbox", &bundle]);
     assert_eq!(given["slips"], 1);
     assert_eq!(bench.json("ana", &["outbox"])["waiting"], 0);

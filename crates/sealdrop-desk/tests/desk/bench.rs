@@ -141,7 +141,9 @@ impl Bench {
     pub(crate) fn carry(&self, from: &str, to: &str) -> String {
         let file = self.arg("carried.tar");
         self.desk(from, &["bundle", "out", &file]).ok();
-        self.desk(to, &["bundle", "in", &file]).ok()
+        let said = self.desk(to, &["bundle", "in", &file]).ok();
+        std::fs::remove_file(file).unwrap();
+        said
     }
 
     /// A bundle with these members, beside those that every bundle has.

@@ -79,6 +79,22 @@ fn an_init_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn what_is_written_out_replaces_nothing() {
+    let bench = Bench::new();
+    let victim = bench.arg("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    for args in [
+        &["bundle", "out", &victim][..],
+        &["address", "--svg", &victim],
+        &["publish", "--out", &victim],
+    ] {
+        bench.desk("ana", args).fails(1, &["exists already"]);
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(!bench.path("ana/outgoing.json").exists());
+}
+
+#[test]
 fn init_never_replaces_keys() {
     let bench = Bench::new();
     let before = std::fs::read(bench.path("ana/keyring.age")).unwrap();

@@ -242,7 +242,7 @@ fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
         .desk("laptop", &["bundle", "out", &bench.arg("out.tar")])
         .ok();
     assert!(out.contains("1 with a verdict left out"), "{out}");
-    let all = bench.json("laptop", &["bundle", "out", "--all", &bench.arg("out.tar")]);
+    let all = bench.json("laptop", &["bundle", "out", "--all", &bench.arg("all.tar")]);
     assert_eq!(all["drops"], 1);
     // Were an identity to come to this machine, it would look for itself.
     std::fs::copy(
@@ -275,7 +275,7 @@ fn a_roster_that_came_before_its_publication_is_handed_in() {
     let said = bench.desk("laptop", &["sync"]).ok();
     assert!(!said.contains("handed in"), "{said}");
     bench
-        .desk("ana", &["publish", "--out", &bench.arg("r.tar")])
+        .desk("ana", &["publish", "--out", &bench.arg("r4.tar")])
         .ok();
     bench
         .desk("ana", &["bundle", "out", &bench.arg("v.tar")])
