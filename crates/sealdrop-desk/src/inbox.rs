@@ -211,10 +211,12 @@ impl<'a> Desk<'a> {
         {
             Some(Ok(opened)) => Ok(opened.report),
             Some(Err(reason)) => bail!(
-                "drop {digest} was good before, and now: {reason}; delete its file and run `sealdrop-desk sync`"
+                "drop {digest} was good before, and now: {reason}; delete its file and {}",
+                self.how_to_get()
             ),
             None => bail!(
-                "drop {digest} is not on this machine: run `sealdrop-desk sync`, or name the bundle that holds it with --bundle"
+                "drop {digest} is not on this machine: {}, or name the bundle that holds it with --bundle",
+                self.how_to_get()
             ),
         }
     }
@@ -227,10 +229,21 @@ impl<'a> Desk<'a> {
         match self.opener().report(&message.drop)? {
             Some(report) if hex(&report.message) == message.id => Ok(report),
             Some(_) => bail!(
-                "changed on this disk: delete {} and run `sealdrop-desk sync`",
-                hex(&message.drop.digest)
+                "changed on this disk: delete {} and {}",
+                hex(&message.drop.digest),
+                self.how_to_get()
             ),
-            None => bail!("not on this machine: run `sealdrop-desk sync`"),
+            None => bail!("not on this machine: {}", self.how_to_get()),
+        }
+    }
+
+    /// How drops that are known here and not here come: a machine without device keys cannot fetch them.
+    fn how_to_get(&self) -> &'static str {
+        match self.profile.device {
+            Some(_) => "run `sealdrop-desk sync`, which fetches what is missing or names it",
+            None => {
+                "run `sealdrop-desk bundle out --all FILE` on the machine that connects, and `bundle in FILE` here"
+            }
         }
     }
 
@@ -402,10 +415,8 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
             lines.push(format!("\n{count} {what}"));
         }
     };
-    rest(
-        inbox.missing,
-        "known from the log and not here: run `sealdrop-desk sync`, which names them",
-    );
+    let missing = format!("known from the log and not here: {}", desk.how_to_get());
+    rest(inbox.missing, &missing);
     rest(
         inbox.unopened,
         "not opened: there is no identity here; carry them to the machine that has one with `sealdrop-desk bundle out`",
@@ -694,8 +705,9 @@ fn write_into(desk: &Desk<'_>, message: &Message, folder: &Path) -> Result<Vec<(
             hex(&message.drop.digest)
         ),
         None => bail!(
-            "drop {} is not on this machine: run `sealdrop-desk sync`",
-            hex(&message.drop.digest)
+            "drop {} is not on this machine: {}",
+            hex(&message.drop.digest),
+            desk.how_to_get()
         ),
     }
 }

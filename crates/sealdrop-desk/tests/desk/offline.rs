@@ -94,6 +94,34 @@ fn drops_go_to_the_machine_with_the_identity_and_verdicts_come_back() {
 }
 
 #[test]
+fn a_machine_that_never_connects_is_told_to_carry_not_to_sync() {
+    let bench = Bench::new();
+    bench.init("cellar", "ben", &["--offline", "--no-recovery"]);
+    bench.add_card("cellar");
+    bench.desk("ana", &["publish"]).ok();
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let drop = reporter.drop(&roster, Kind::Report, "far away");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.desk("ana", &["sync"]).ok();
+    bench.desk("ana", &["inbox"]).ok();
+    // Ana has opened it, so it is known in the cellar and stays behind.
+    bench.carry("ana", "cellar");
+    let inbox = bench.desk("cellar", &["inbox"]).ok();
+    assert!(
+        inbox.contains("bundle out --all") && !inbox.contains("sealdrop-desk sync"),
+        "{inbox}"
+    );
+    std::fs::remove_dir_all(bench.path("ana/drops")).unwrap();
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(
+        inbox.contains("run `sealdrop-desk sync`, which fetches"),
+        "{inbox}"
+    );
+}
+
+#[test]
 fn the_box_key_signs_rosters_without_a_network() {
     let dir = tempfile::TempDir::new().unwrap();
     std::fs::write(dir.path().join("passphrase"), "correct horse\n").unwrap();
