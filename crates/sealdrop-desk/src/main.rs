@@ -17,6 +17,7 @@ mod judge;
 mod keyring;
 mod keys;
 mod ledger;
+mod limits;
 mod meant;
 mod members;
 mod outbox;

@@ -19,10 +19,10 @@ use crate::card::Card;
 use crate::context::{Answer, Context, Usage, usage};
 use crate::home::{Home, Profile, check_free};
 use crate::keyring::Keyring;
-use crate::remote;
 use crate::rosters::{
     Pending, Rosters, differences, give_up_outgoing, outgoing, set_outgoing, used_epoch,
 };
+use crate::{limits, remote};
 
 const DEFAULT_WINDOW: u64 = 21_600;
 const DEFAULT_RETENTION: u64 = 7_776_000;
@@ -44,14 +44,14 @@ pub(crate) struct Publish {
     /// The policy that reporters are shown: a text of up to 256 KiB
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Length of a window in seconds; it can never change later [default: 21600]
-    #[arg(long, value_name = "SECONDS")]
+    /// Length of a window in seconds, at most a week; it can never change later [default: 21600]
+    #[arg(long, value_name = "SECONDS", value_parser = limits::window)]
     window: Option<u64>,
-    /// How long the server keeps drops after their window, in seconds [default: 7776000]
-    #[arg(long, value_name = "SECONDS")]
+    /// How long the server keeps drops after their window, in seconds, at most 366 days [default: 7776000]
+    #[arg(long, value_name = "SECONDS", value_parser = limits::retention)]
     retention: Option<u64>,
-    /// The largest drop, in bytes [default: 1073741824]
-    #[arg(long, value_name = "BYTES")]
+    /// The largest drop, in bytes or such as 500M, at most 8G [default: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = limits::max_drop)]
     max_drop: Option<u64>,
     /// How long the roster is good for, in days, at most 90; a synced desk with the box key renews it at half of that
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
@@ -437,6 +437,12 @@ fn draft(
     draft.window = args.window.unwrap_or(draft.window);
     draft.retention = args.retention.unwrap_or(draft.retention);
     draft.max_drop = args.max_drop.unwrap_or(draft.max_drop);
+    if draft.retention < draft.window {
+        usage!(
+            "--retention must be at least as long as a window, which is {} seconds here",
+            draft.window
+        );
+    }
     draft.policy = sha256(policy.as_bytes());
     draft.log = log;
     if !origins.is_empty() {

@@ -244,9 +244,17 @@ fn with_json_a_failure_is_one_object_on_standard_output() {
 #[test]
 fn publish_refuses_what_clients_would_refuse() {
     let bench = Bench::new();
-    bench
-        .desk("ana", &["publish", "--retention", "1"])
-        .fails(1, &["cannot be signed", "--retention"]);
+    for (option, value, says) in [
+        ("--window", "0", "from 1 to 604800"),
+        ("--retention", "1", "at least as long as a window"),
+        ("--retention", "31622401", "to 31622400 seconds (366 days)"),
+        ("--max-drop", "5", "from 67195 to 8589934592"),
+        ("--max-drop", "ten", "from 67195 to 8589934592"),
+    ] {
+        bench
+            .desk("ana", &["publish", option, value])
+            .fails(2, &[option, says]);
+    }
     bench
         .desk("ana", &["publish", "--window", "7200"])
         .fails(1, &["can never change"]);
@@ -271,7 +279,7 @@ fn policy_and_limits_stay_from_roster_to_roster() {
                 "--policy",
                 &bench.arg("policy.md"),
                 "--max-drop",
-                "1000000",
+                "10M",
                 "--days",
                 "30",
             ],
@@ -279,7 +287,7 @@ fn policy_and_limits_stay_from_roster_to_roster() {
         .ok();
     bench.desk("ana", &["publish"]).ok();
     let roster = bench.server.roster();
-    assert_eq!((roster.epoch(), roster.max_drop()), (3, 1_000_000));
+    assert_eq!((roster.epoch(), roster.max_drop()), (3, 10 << 20));
     assert!(roster.is_policy(b"# Policy\nBe kind.\n"));
 }
 
