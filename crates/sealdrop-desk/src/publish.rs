@@ -81,8 +81,10 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
     }
     let mut origins = Vec::new();
     for origin in &args.origin {
+        // As browsers show it. An origin has no slash at its end.
+        let plain = origin.strip_suffix('/').unwrap_or(origin);
         origins.push(
-            origin
+            plain
                 .parse::<Origin>()
                 .map_err(|error| Usage(format!("--origin {}: {error}", show::line(origin))))?,
         );

@@ -268,6 +268,18 @@ fn publish_refuses_what_clients_would_refuse() {
 }
 
 #[test]
+fn an_origin_may_be_pasted_with_its_slash() {
+    let bench = Bench::new();
+    let origin = bench.server.origin.clone();
+    bench
+        .desk("ana", &["publish", "--origin", &format!("{origin}/")])
+        .ok();
+    assert_eq!(bench.server.roster().epoch(), 2);
+    let address = bench.json("ana", &["address"])["address"].to_string();
+    assert!(address.contains(&format!("{origin}#")), "{address}");
+}
+
+#[test]
 fn policy_and_limits_stay_from_roster_to_roster() {
     let bench = Bench::new();
     std::fs::write(bench.path("policy.md"), "# Policy\nBe kind.\n").unwrap();
