@@ -159,7 +159,7 @@ impl TorNetwork {
         private(&dir);
         private(&keys);
         let passphrase = dir.join("passphrase");
-        fs::write(&passphrase, "none\n").expect("the folder is ours");
+        fs::write(&passphrase, "only for this test\n").expect("the folder is ours");
         let certificate = keys.join("authority_certificate");
         let mut gencert = Command::new("tor-gencert");
         gencert

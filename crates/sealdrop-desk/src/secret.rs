@@ -8,6 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, usage};
 
+/// A shorter passphrase is refused: whoever copies the keyring tries them all.
+const LEAST: usize = 8;
+/// A shorter one is remarked upon.
+const GOOD: usize = 16;
+
 /// The passphrase of an existing file.
 pub(crate) fn passphrase(context: &Context, prompt: &str) -> Result<Zeroizing<String>> {
     match &context.passphrase_file {
@@ -21,7 +26,7 @@ pub(crate) fn new_passphrase(context: &Context) -> Result<Zeroizing<String>> {
     let passphrase = match &context.passphrase_file {
         Some(file) => read(file)?,
         None => {
-            let first = ask("New passphrase for the keyring: ")?;
+            let first = ask("New passphrase for the keyring, for instance six random words: ")?;
             if *first != *ask("The same again: ")? {
                 bail!("the two passphrases differ: start again, nothing was written");
             }
@@ -30,6 +35,15 @@ pub(crate) fn new_passphrase(context: &Context) -> Result<Zeroizing<String>> {
     };
     if passphrase.is_empty() {
         bail!("the passphrase is empty: choose one, for instance six random words");
+    }
+    let length = passphrase.chars().count();
+    if length < LEAST {
+        bail!(
+            "a passphrase this short ({length}) is soon guessed by whoever copies the keyring: choose a longer one, for instance six random words"
+        );
+    }
+    if length < GOOD {
+        context.remark("This passphrase is short. It is all that protects the keys from whoever copies the keyring: six random words are better.");
     }
     Ok(passphrase)
 }

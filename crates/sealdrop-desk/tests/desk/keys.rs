@@ -24,6 +24,22 @@ fn wrong_passphrase() {
 }
 
 #[test]
+fn a_passphrase_that_is_soon_guessed_gets_a_word() {
+    let bench = Bench::new();
+    let init = |passphrase: &str, who: &str| {
+        std::fs::write(bench.path("passphrase"), passphrase).unwrap();
+        bench.desk(who, &["init", "--work-factor", "2"])
+    };
+    init("a\n", "new").fails(1, &["this short (1)", "six random words"]);
+    assert!(!bench.path("new").exists());
+    let short = init("horse 12\n", "new");
+    assert_eq!(short.code, 0, "{}", short.err);
+    assert!(short.err.contains("is short"), "{}", short.err);
+    let good = init("correct horse battery staple\n", "newer");
+    assert_eq!((good.code, good.err.as_str()), (0, ""));
+}
+
+#[test]
 fn missing_keyring_or_home() {
     let bench = Bench::new();
     std::fs::rename(bench.path("ana/keyring.age"), bench.path("elsewhere")).unwrap();
