@@ -14,7 +14,7 @@ use crate::{answer, bundle, inbox, init, publish, sync};
 #[command(
     name = "sealdrop-desk",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     propagate_version = true
 )]
 #[command(after_long_help = "A new box:

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::text;
+
 /// The options that stand before or behind every command.
 pub(crate) struct Context {
     /// The home folder.
@@ -29,6 +31,7 @@ impl Context {
     /// A remark that is no part of the answer: what is being waited for, a warning.
     pub(crate) fn remark(&self, text: impl fmt::Display) {
         if !self.json {
+            let text = text::fit(&text.to_string(), &std::io::stderr());
             eprintln!("{text}");
         }
     }
@@ -42,6 +45,8 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// The command worked, and what it found asks for attention: exit code 1.
     pub(crate) failed: bool,
+    /// The text is for another program, or to be copied: its lines are not broken on a terminal.
+    pub(crate) is_verbatim: bool,
 }
 
 impl Answer {
@@ -51,6 +56,15 @@ impl Answer {
             json,
             text: text.into(),
             failed: false,
+            is_verbatim: false,
+        }
+    }
+
+    /// The same with lines that stay whole.
+    pub(crate) fn verbatim(json: Value, text: impl Into<String>) -> Self {
+        Self {
+            is_verbatim: true,
+            ..Self::new(json, text)
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
     let profile = home.profile()?;
     let card = Card::of(&profile);
     if card_only {
-        return Ok(Answer::new(
+        return Ok(Answer::verbatim(
             json!(card),
             card.to_json().trim_end().to_owned(),
         ));
@@ -145,12 +145,18 @@ pub(crate) fn export_identity(context: &Context, home: &Home, out: &Path) -> Res
     }
     let drops = home.path("drops/WINDOW/DIGEST.age");
     let count = keyring.identities.len();
+    let warning = format!(
+        "{} holds your identity, and no passphrase protects it: whoever reads this file can open every report that was ever sealed to you. Keep it off disks that are copied or synced, and delete it when you are done.",
+        out.display()
+    );
+    // The commands are to be copied.
     let said = format!(
-        "{out} holds your identity, and no passphrase protects it: whoever reads this file can open every report that was ever sealed to you. Keep it off disks that are copied or synced, and delete it when you are done.\n\nOpen a drop (Go's age 1.3 or later; `open N --json` names window and digest):\n\n  age -d -i {out} -o report.tar {drops}\n  tar xf report.tar",
+        "{}\n\nOpen a drop (Go's age 1.3 or later; `open N --json` names window and digest):\n\n  age -d -i {out} -o report.tar {drops}\n  tar xf report.tar",
+        text::fit(&warning, &io::stdout()),
         out = out.display(),
         drops = drops.display()
     );
-    Ok(Answer::new(
+    Ok(Answer::verbatim(
         json!({ "file": out, "identities": count }),
         said,
     ))

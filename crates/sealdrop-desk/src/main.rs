@@ -67,7 +67,8 @@ fn fail(message: &str, code: u8, json: bool) -> ExitCode {
         let object = format!("{:#}", json!({ "error": message, "exit": code }));
         let _ = writeln!(std::io::stdout(), "{}", text::json(&object));
     } else {
-        eprintln!("sealdrop-desk: {message}");
+        let text = text::fit(&format!("sealdrop-desk: {message}"), &std::io::stderr());
+        eprintln!("{text}");
     }
     ExitCode::from(code)
 }
@@ -174,15 +175,17 @@ fn man(dir: Option<PathBuf>) -> Result<Answer> {
 
 fn plain(bytes: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    Answer::new(json!({ "text": text }), text.trim_end().to_owned())
+    Answer::verbatim(json!({ "text": text }), text.trim_end())
 }
 
 fn print(answer: &Answer, json: bool) -> ExitCode {
     let mut out = std::io::stdout().lock();
     let text = if json {
         text::json(&format!("{:#}", answer.json))
-    } else {
+    } else if answer.is_verbatim {
         answer.text.clone()
+    } else {
+        text::fit(&answer.text, &out)
     };
     // A reader that goes away, for instance `head`, is no failure of ours.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

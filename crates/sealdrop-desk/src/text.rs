@@ -1,8 +1,11 @@
 //! Text from strangers, made safe for a terminal. docs/protocol.md, "Opening": control characters are shown as escapes.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 use sealdrop_client::show::{is_hidden, push};
+use terminal_size::Width;
 
 /// A text of several lines, each indented by two spaces, so that none of them can pass for one of ours.
 pub(crate) fn block(text: &str) -> String {
@@ -36,6 +39,68 @@ pub(crate) fn json(json: &str) -> String {
     out
 }
 
+/// The widest line on a terminal.
+const WIDEST: usize = 80;
+
+/// Text for this output: on a terminal broken between words, so that the terminal breaks none; elsewhere as it is.
+pub(crate) fn fit(text: &str, output: &(impl IsTerminal + AsFd)) -> String {
+    if !output.is_terminal() {
+        return text.to_owned();
+    }
+    let width = terminal_size::terminal_size_of(output).map_or(WIDEST, |(Width(w), _)| w.into());
+    wrap(text, width.min(WIDEST))
+}
+
+/// Breaks lines of more than `width` characters between words. What follows a break is indented, so that a stranger's text never begins a line.
+pub(crate) fn wrap(text: &str, width: usize) -> String {
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| wrap_line(line, width))
+        .collect();
+    lines.join("\n")
+}
+
+fn wrap_line(line: &str, width: usize) -> String {
+    // A picture of a code is no text.
+    if columns(line) <= width || line.contains(['█', '▀', '▄']) {
+        return line.to_owned();
+    }
+    let leading = line.len() - line.trim_start_matches(' ').len();
+    let indent = " ".repeat(leading.max(2));
+    let (mut out, mut column) = (line[..leading].to_owned(), leading);
+    let mut is_first = true;
+    for word in line[leading..].split(' ') {
+        let wide = columns(word);
+        if !is_first && column + 1 + wide > width && !word.is_empty() {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.push_str(&indent);
+            column = indent.len();
+        } else if !is_first {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += wide;
+        is_first = false;
+    }
+    out
+}
+
+/// The columns that a text takes, without the sequences that set it bold.
+fn columns(text: &str) -> usize {
+    let mut count = 0;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\x1b' {
+            chars.by_ref().find(|c| *c == 'm');
+        } else {
+            count += 1;
+        }
+    }
+    count
+}
+
 /// A number of days, rounded down: `in 12 days`, `today`.
 pub(crate) fn in_days(from: sealdrop_core::time::Time, until: sealdrop_core::time::Time) -> String {
     match until.0.saturating_sub(from.0) / 86_400 {
@@ -55,6 +120,23 @@ mod tests {
             block("one\r\n\ttwo\x1b]0;x\n"),
             "  one\n  \ttwo\\x1b]0;x\n  \n"
         );
+    }
+
+    #[test]
+    fn long_lines_break_between_words() {
+        assert_eq!(wrap("one two three", 80), "one two three");
+        assert_eq!(wrap("one two three\n", 8), "one two\n  three\n");
+        assert_eq!(wrap("    one two three", 12), "    one two\n    three");
+        // An address stays whole, and spaces within a line stay.
+        assert_eq!(
+            wrap("at https://a.example#sdbox1", 9),
+            "at\n  https://a.example#sdbox1"
+        );
+        assert_eq!(wrap("ok  log   one two", 12), "ok  log\n  one two");
+        let bold = "\x1b[1mone two\x1b[0m";
+        assert_eq!(wrap(bold, 7), bold);
+        let picture = "█ ▀ ▄ █";
+        assert_eq!(wrap(picture, 3), picture);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sealdrop_core::roster::Draft;
 use sealdrop_core::time::Time;
 use serde_json::Value;
 
-use crate::bench::{Bench, run};
+use crate::bench::{Bench, run, run_with};
 
 #[test]
 fn wrong_passphrase() {
@@ -769,6 +769,31 @@ fn a_new_member_is_named_to_the_others() {
         said.contains("added: cleo") && said.contains(&cleo),
         "{said}"
     );
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    let bench = Bench::new();
+    for args in [
+        &["--help"][..],
+        &["publish", "--help"],
+        &["init", "--help"],
+        &["reply", "--help"],
+        &["bundle", "out", "--help"],
+    ] {
+        // The name of a temporary folder would stand there as a word of its own.
+        let args = [&["--home", "h"], args].concat();
+        let help = run_with(
+            bench.dir.path(),
+            "x",
+            &args,
+            &[("SEALDROP_HOME", "h"), ("SEALDROP_PASSPHRASE_FILE", "p")],
+            "",
+        )
+        .ok();
+        let long: Vec<_> = help.lines().filter(|l| l.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{args:?}: {long:#?}");
+    }
 }
 
 #[test]
