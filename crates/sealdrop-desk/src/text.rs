@@ -69,7 +69,8 @@ fn wrap_line(line: &str, width: usize) -> String {
     let indent = " ".repeat(leading.max(2));
     let (mut out, mut column) = (line[..leading].to_owned(), leading);
     let mut is_first = true;
-    for word in line[leading..].split(' ') {
+    // In our own lines a command stays whole, so that it can be copied. A stranger's text is always indented.
+    for word in words(&line[leading..], leading == 0) {
         let wide = columns(word);
         if !is_first && column + 1 + wide > width && !word.is_empty() {
             out.truncate(out.trim_end_matches(' ').len());
@@ -85,6 +86,23 @@ fn wrap_line(line: &str, width: usize) -> String {
         is_first = false;
     }
     out
+}
+
+/// What stands between spaces; with `keeps_code` also what stands between backticks.
+fn words(text: &str, keeps_code: bool) -> Vec<&str> {
+    let (mut words, mut start, mut is_code) = (Vec::new(), 0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '`' if keeps_code => is_code = !is_code,
+            ' ' if !is_code => {
+                words.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    words.push(&text[start..]);
+    words
 }
 
 /// The columns that a text takes, without the sequences that set it bold.
@@ -133,6 +151,8 @@ mod tests {
             "at\n  https://a.example#sdbox1"
         );
         assert_eq!(wrap("ok  log   one two", 12), "ok  log\n  one two");
+        assert_eq!(wrap("run `a b --c` now", 10), "run\n  `a b --c`\n  now");
+        assert_eq!(wrap("  a `quote of words", 10), "  a `quote\n  of words");
         let bold = "\x1b[1mone two\x1b[0m";
         assert_eq!(wrap(bold, 7), bold);
         let picture = "█ ▀ ▄ █";
