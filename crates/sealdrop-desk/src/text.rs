@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use sealdrop_client::show::{is_hidden, push};
+use sealdrop_core::time::Time;
 use terminal_size::Width;
 
 /// A text of several lines, each indented by two spaces, so that none of them can pass for one of ours.
@@ -119,10 +120,12 @@ fn columns(text: &str) -> usize {
     count
 }
 
-/// A number of days, rounded down: `in 12 days`, `today`.
-pub(crate) fn in_days(from: sealdrop_core::time::Time, until: sealdrop_core::time::Time) -> String {
-    match until.0.saturating_sub(from.0) / 86_400 {
-        0 => "in less than a day".into(),
+/// A number of days, rounded, so that a roster of 90 days has 90 a moment after it was signed: `in 12 days`.
+pub(crate) fn in_days(from: Time, until: Time) -> String {
+    const DAY: u64 = 86_400;
+    let seconds = until.0.saturating_sub(from.0);
+    match (seconds + DAY / 2) / DAY {
+        _ if seconds < DAY => "in less than a day".into(),
         1 => "in 1 day".into(),
         days => format!("in {days} days"),
     }
@@ -157,6 +160,19 @@ mod tests {
         assert_eq!(wrap(bold, 7), bold);
         let picture = "█ ▀ ▄ █";
         assert_eq!(wrap(picture, 3), picture);
+    }
+
+    #[test]
+    fn days_are_rounded() {
+        let day = 86_400;
+        for (seconds, said) in [
+            (day - 1, "in less than a day"),
+            (day, "in 1 day"),
+            (90 * day - 5, "in 90 days"),
+            (90 * day, "in 90 days"),
+        ] {
+            assert_eq!(in_days(Time(7), Time(7 + seconds)), said);
+        }
     }
 
     #[test]
