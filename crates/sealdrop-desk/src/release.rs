@@ -63,9 +63,6 @@ fn check_window(window: Window, roster: &Roster, ledgers: &[Ledger], now: Time) 
     if window >= current {
         bail!("window {window} is not over: the current one is {current}");
     }
-    if window.is_expired(roster.window_length(), roster.retention(), now) {
-        bail!("window {window} has expired: the server has removed its drops already");
-    }
     let ledger = ledgers.iter().find(|ledger| ledger.is_of(roster.log_key()));
     let last = ledger.and_then(Ledger::last_window);
     if last.is_none_or(|last| window > last) {
@@ -79,6 +76,9 @@ fn check_window(window: Window, roster: &Roster, ledgers: &[Ledger], now: Time) 
         bail!(
             "there is no window {window}: the log has no entry of it; `sealdrop-desk --json inbox` names the window of each case"
         );
+    }
+    if window.is_expired(roster.window_length(), roster.retention(), now) {
+        bail!("window {window} has expired: the server has removed its drops already");
     }
     Ok(())
 }

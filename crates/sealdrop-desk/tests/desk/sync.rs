@@ -591,7 +591,8 @@ fn release_says_why_a_window_cannot_go() {
             .fails(1, says);
         assert_eq!(bench.server.lock().requests.len(), before, "it was asked");
     };
-    refused(3, &["window 3 has expired"]);
+    // Long ago, and never in the log.
+    refused(3, &["there is no window 3"]);
     refused(bench.past(8), &["there is no window", "inbox"]);
     refused(bench.past(7), &["no drop came in window"]);
     refused(bench.past(6), &["does not reach window", "sync"]);
@@ -608,6 +609,11 @@ fn release_says_why_a_window_cannot_go() {
         1,
         &["ben has no machine in roster 2 that could", "--device-only"],
     );
+    let shortest = crate::server::WINDOW.to_string();
+    bench
+        .desk("ana", &["publish", "--retention", &shortest])
+        .ok();
+    refused(bench.past(9), &["has expired"]);
 }
 
 #[test]
