@@ -102,6 +102,13 @@ impl Card {
         Ok(())
     }
 
+    /// Whose keys it brings: the member's name and those of machines.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let member = self.member.as_ref().map(|member| member.name.as_str());
+        let devices = self.devices.iter().map(Device::name);
+        member.into_iter().chain(devices).collect()
+    }
+
     /// One line for each key, with its fingerprint.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

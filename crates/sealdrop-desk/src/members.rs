@@ -25,6 +25,8 @@ pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
     }
     require_box_key(profile.holds_box_key)?;
     let mut pending = Pending::load(home)?;
+    // A card given again, or a newer one for the same keys' places, takes the place of the one before.
+    pending.add.retain(|before| before.names() != card.names());
     pending.add.push(card.clone());
     check(home, &pending)?;
     pending.save(home)?;

@@ -755,6 +755,23 @@ fn a_card_that_changes_someones_keys_says_so() {
 }
 
 #[test]
+fn a_card_given_twice_stands_once() {
+    let bench = Bench::new();
+    bench.init("ben", "ben", &["--no-recovery"]);
+    bench.add_card("ben");
+    bench.add_card("ben");
+    let list = bench.desk("ana", &["member", "list"]).ok();
+    assert_eq!(list.matches("adds ben (member)").count(), 1, "{list}");
+    // A machine's card is another one, and both stay.
+    bench.init("laptop", "ben", &["--device-only", "--device", "laptop"]);
+    bench.add_card("laptop");
+    let list = bench.desk("ana", &["member", "list"]).ok();
+    for name in ["adds ben (member)", "adds ben/desk", "adds ben/laptop"] {
+        assert_eq!(list.matches(name).count(), 1, "{list}");
+    }
+}
+
+#[test]
 fn a_new_member_is_named_to_the_others() {
     let bench = Bench::new();
     bench.join("ben");
