@@ -176,7 +176,7 @@ pub(crate) fn used_epoch(home: &Home) -> Result<u64> {
     home.read_json(USED)
 }
 
-/// What a new roster changes about members and devices, one line each; fingerprints let people check it.
+/// What a new roster changes, one line each; fingerprints let people check it. Its dates are no change.
 pub(crate) fn differences(old: Option<&Roster>, new: &Roster) -> Vec<String> {
     let (old_members, old_devices) =
         old.map_or((&[][..], &[][..]), |old| (old.members(), old.devices()));
@@ -205,6 +205,47 @@ pub(crate) fn differences(old: Option<&Roster>, new: &Roster) -> Vec<String> {
         .filter(|d| !new.devices().iter().any(|n| n.name() == d.name()))
     {
         lines.push(format!("removed: {}", device_line(device)));
+    }
+    lines.extend(old.into_iter().flat_map(|old| terms(old, new)));
+    lines
+}
+
+/// What it changes about the box itself.
+fn terms(old: &Roster, new: &Roster) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (was, is) = (old.origins(), new.origins());
+    let added = is.iter().filter(|origin| !was.contains(origin));
+    lines.extend(added.map(|origin| format!("added: origin {origin}")));
+    let removed = was.iter().filter(|origin| !is.contains(origin));
+    lines.extend(removed.map(|origin| format!("removed: origin {origin}")));
+    if let (Some(was), Some(is)) = (was.first(), is.first())
+        && was != is
+        && new.origins().contains(was)
+    {
+        lines.push(format!("changed: the first origin is {is}, not {was}"));
+    }
+    let (was, is) = (old.draft(), new.draft());
+    if was.retention != is.retention {
+        lines.push(format!(
+            "changed: drops are kept for {} seconds, not {}",
+            is.retention, was.retention
+        ));
+    }
+    if was.max_drop != is.max_drop {
+        lines.push(format!(
+            "changed: the largest drop has {} bytes, not {}",
+            is.max_drop, was.max_drop
+        ));
+    }
+    if was.policy != is.policy {
+        lines.push("changed: the policy".into());
+    }
+    if was.log != is.log {
+        lines.push(format!(
+            "changed: the log key is {}, not {}",
+            is.log.key().fingerprint(),
+            was.log.key().fingerprint()
+        ));
     }
     lines
 }

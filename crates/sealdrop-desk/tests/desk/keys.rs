@@ -296,6 +296,29 @@ fn an_origin_may_be_pasted_with_its_slash() {
 }
 
 #[test]
+fn publish_shows_what_it_changes() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("policy.md"), "# Policy\n").unwrap();
+    let (policy, own) = (bench.arg("policy.md"), bench.server.origin.clone());
+    let onion = format!("http://{}.onion", "a".repeat(56));
+    let args = ["publish", "--origin", &own, "--origin", &onion];
+    let more = ["--policy", &policy, "--max-drop", "10M"];
+    let said = bench.desk("ana", &[&args[..], &more].concat()).ok();
+    for part in [
+        &*format!("added: origin {onion}"),
+        "changed: the policy",
+        "the largest drop has 10485760 bytes, not 1073741824",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("log key is"), "{said}");
+    let said = bench.desk("ana", &["publish", "--origin", &own]).ok();
+    assert!(said.contains(&format!("removed: origin {onion}")), "{said}");
+    let said = bench.desk("ana", &["publish"]).ok();
+    assert!(!said.contains("changed:"), "{said}");
+}
+
+#[test]
 fn policy_and_limits_stay_from_roster_to_roster() {
     let bench = Bench::new();
     std::fs::write(bench.path("policy.md"), "# Policy\nBe kind.\n").unwrap();
