@@ -34,7 +34,7 @@ use serde_json::json;
 
 use crate::bodies::{self, Bodies};
 use crate::context::Answer;
-use crate::home::{Home, Profile, check_free};
+use crate::home::{Home, Profile, check_free, unwritable};
 use crate::judge::Verdicts;
 use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
 use crate::outbox::{ConcatBytes as _, Outbox, cut, digest};
@@ -260,7 +260,7 @@ impl Writer {
             .truncate(true)
             .mode(0o600)
             .open(&part);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let file = file.map_err(|error| unwritable(path, error))?;
         let mut writer = Self {
             path: path.to_owned(),
             part,
@@ -325,8 +325,7 @@ impl Writer {
             file.write_all(&[0; BLOCK][..padding as usize])?;
             Ok(copied)
         };
-        let copied = write(&mut self.file)
-            .with_context(|| format!("cannot write {}", self.path.display()))?;
+        let copied = write(&mut self.file).map_err(|error| unwritable(&self.path, error))?;
         if copied != size {
             bail!("{name} became shorter while it was being copied: run `bundle out` again");
         }
@@ -341,7 +340,7 @@ impl Writer {
         };
         finish(&mut self.file)
             .and_then(|()| fs::rename(&self.part, &self.path))
-            .with_context(|| format!("cannot write {}", self.path.display()))
+            .map_err(|error| unwritable(&self.path, error))
     }
 }
 
