@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, home: &Home, window: u64) -> Result<Answer>
         .release(window)
         .map_err(|error| match error.status() {
             Some(409) => not_collected(window, roster),
-            Some(401) => remote::unwelcome(roster, sealdrop_client::system::now()),
+            Some(401) => remote::unwelcome(&client, roster, sealdrop_client::system::now()),
             _ => error.into(),
         })?;
     let count = of_window.len();

@@ -107,7 +107,11 @@ fn refused(error: ClientError) -> anyhow::Error {
 }
 
 /// Why the server answers 401 to a machine that `roster`, the newest one here, names, and what to do about it.
-pub(crate) fn unwelcome(roster: &Roster, now: Time) -> anyhow::Error {
+pub(crate) fn unwelcome(client: &Client, roster: &Roster, now: Time) -> anyhow::Error {
+    // A roster that has expired by a wrong clock needs no new one.
+    if let Err(differ) = check_clock(client, now) {
+        return differ.context("the server refuses this machine's requests");
+    }
     let (epoch, here) = (roster.epoch(), show::minute(now));
     let why = if now < roster.issued() {
         format!(

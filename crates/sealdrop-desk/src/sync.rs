@@ -259,7 +259,7 @@ impl Syncing<'_> {
         listed: &mut Listed,
     ) -> Result<HashSet<([u8; 32], Window)>> {
         let windows = member.windows().map_err(|error| match error.status() {
-            Some(401) => remote::unwelcome(roster, self.now),
+            Some(401) => remote::unwelcome(self.client, roster, self.now),
             _ => error.into(),
         })?;
         let logged = logged(ledgers);

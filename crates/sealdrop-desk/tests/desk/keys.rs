@@ -662,6 +662,24 @@ fn a_roster_signed_with_a_wrong_clock_does_not_stay() {
 }
 
 #[test]
+fn a_clock_that_is_far_ahead_is_not_called_an_expired_roster() {
+    let bench = Bench::new();
+    let (now, day) = (sealdrop_client::system::now().0, 86_400);
+    let draft = Draft {
+        epoch: 2,
+        issued: Time(now - 80 * day),
+        expires: Time(now - 10 * day),
+        ..bench.server.roster().draft().clone()
+    };
+    bench.serve_roster(2, draft.sign(&bench.box_secret()).unwrap().note().clone());
+    bench.server.lock().clock = Some(now - 20 * day);
+    bench.server.lock().refuses_members = true;
+    let ran = bench.desk("ana", &["sync"]);
+    assert!(!ran.err.contains("renews it"), "{}", ran.err);
+    ran.fails(1, &["refuses this machine's requests", "set the one that"]);
+}
+
+#[test]
 fn nothing_is_dated_while_the_clocks_differ() {
     let bench = Bench::new();
     let (now, day) = (sealdrop_client::system::now().0, 86_400);
