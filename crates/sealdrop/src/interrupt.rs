@@ -16,6 +16,12 @@ pub(crate) const EXIT: u8 = 130;
 /// Whether signals that an editor's time once took over do again what they do to any program: a handler cannot be taken back.
 static AS_USUAL: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
+/// What a caught signal sets.
+static CAUGHT: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Whether signals are caught.
+static CATCHING: AtomicBool = AtomicBool::new(false);
+
 /// Whether to stop.
 #[derive(Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
@@ -23,7 +29,8 @@ pub(crate) struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// From here on Ctrl-C no longer ends the program in the middle of something.
     pub(crate) fn catch() -> Self {
-        let flag = Arc::new(AtomicBool::new(false));
+        let flag = CAUGHT.clone();
+        CATCHING.store(true, Ordering::SeqCst);
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset, and sets it.
             let result =
@@ -45,6 +52,11 @@ impl Interrupt {
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Whether a signal was caught that asks the program to stop.
+pub(crate) fn is_over() -> bool {
+    CAUGHT.load(Ordering::Relaxed)
 }
 
 /// What to say when it was.
@@ -89,7 +101,7 @@ impl Editing {
 
 impl Drop for Editing {
     fn drop(&mut self) {
-        AS_USUAL.store(true, Ordering::SeqCst);
+        AS_USUAL.store(!CATCHING.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 }
 

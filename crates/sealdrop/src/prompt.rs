@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, BufRead, IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 #[cfg(unix)]
@@ -91,19 +92,17 @@ pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
 
 /// A question to somebody who is there.
 pub(crate) fn ask_yes_no(question: &str, default: bool) -> Result<bool, Failure> {
-    Confirm::new(question)
-        .with_default(default)
-        .prompt()
-        .map_err(failure)
+    let question = question.to_owned();
+    at_terminal(move || Confirm::new(&question).with_default(default).prompt())
 }
 
 /// A line that is not shown as it is typed.
 pub(crate) fn ask_hidden(question: &str) -> Result<Zeroizing<String>, Failure> {
-    Password::new(question)
-        .without_confirmation()
-        .prompt()
-        .map(Zeroizing::new)
-        .map_err(failure)
+    let question = question.to_owned();
+    at_terminal(move || {
+        let prompt = Password::new(&question).without_confirmation().prompt();
+        prompt.map(Zeroizing::new)
+    })
 }
 
 /// Asks for the name of a file; `None` if there is to be none.
@@ -112,11 +111,13 @@ pub(crate) fn ask_name(
     default: &str,
     help: &str,
 ) -> Result<Option<PathBuf>, Failure> {
-    let name = Text::new(question)
-        .with_default(default)
-        .with_help_message(help)
-        .prompt_skippable()
-        .map_err(failure)?;
+    let [question, default, help] = [question, default, help].map(str::to_owned);
+    let name = at_terminal(move || {
+        Text::new(&question)
+            .with_default(&default)
+            .with_help_message(&help)
+            .prompt_skippable()
+    })?;
     Ok(name
         .filter(|name| !name.trim().is_empty())
         .map(PathBuf::from))
@@ -147,13 +148,12 @@ fn ask_report(form: &mut Form, output: &Output) -> Result<(), Failure> {
                 invalid()
             })
         };
-        form.title = Some(
+        form.title = Some(at_terminal(move || {
             Text::new("Title:")
                 .with_help_message("what it is, in one line")
                 .with_validator(validator)
                 .prompt()
-                .map_err(failure)?,
-        );
+        })?);
     }
     let parts: [(&str, &mut Option<String>); 2] = [
         (
@@ -168,14 +168,19 @@ fn ask_report(form: &mut Form, output: &Output) -> Result<(), Failure> {
         }
     }
     if form.versions.is_none() {
-        let prompt = Text::new("Affected versions:").with_help_message("empty if you do not know");
-        form.versions = Some(prompt.prompt().map_err(failure)?);
+        form.versions = Some(at_terminal(|| {
+            let prompt =
+                Text::new("Affected versions:").with_help_message("empty if you do not know");
+            prompt.prompt()
+        })?);
     }
     if form.credit.is_none() {
-        let prompt = Text::new("Name to credit:")
-            .with_default("none")
-            .with_help_message("the maintainers see it; `none` keeps you unnamed");
-        form.credit = Some(prompt.prompt().map_err(failure)?);
+        form.credit = Some(at_terminal(|| {
+            let prompt = Text::new("Name to credit:")
+                .with_default("none")
+                .with_help_message("the maintainers see it; `none` keeps you unnamed");
+            prompt.prompt()
+        })?);
     }
     Ok(())
 }
@@ -216,6 +221,55 @@ fn lines_from(mut terminal: impl BufRead) -> Result<String, Failure> {
             );
         }
     }
+}
+
+/// Asks, until there is an answer, nobody is there any more, or the program is to end. The question is a thread's, which is left behind at such an end:
+/// what reads the keys notices neither, and where the terminal is gone it tries again for ever.
+fn at_terminal<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, InquireError> + Send + 'static,
+) -> Result<T, Failure> {
+    #[cfg(unix)]
+    let setting = rustix::termios::tcgetattr(io::stdin()).ok();
+    let (tell, answer) = channel();
+    // Whoever left does not wait for an answer.
+    thread::spawn(move || drop(tell.send(ask())));
+    let answer = loop {
+        match answer.recv_timeout(LOOK) {
+            Ok(answer) => break Some(answer),
+            Err(RecvTimeoutError::Timeout) if !(interrupt::is_over() || is_gone()) => {}
+            Err(_) => break None,
+        }
+    };
+    match answer {
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(error)) if !is_gone() => Err(failure(error)),
+        _ => {
+            // The thread cannot put the terminal back as it was.
+            #[cfg(unix)]
+            if let Some(setting) = setting {
+                let now = rustix::termios::OptionalActions::Now;
+                let _ = rustix::termios::tcsetattr(io::stdin(), now, &setting);
+            }
+            Err(interrupt::stopped())
+        }
+    }
+}
+
+/// Whether the terminal was closed.
+fn is_gone() -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let stdin = io::stdin();
+        let mut terminal = [PollFd::new(&stdin, PollFlags::empty())];
+        let at_once = Timespec::default();
+        poll(&mut terminal, Some(&at_once)).is_ok_and(|_| {
+            let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+            terminal[0].revents().intersects(gone)
+        })
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 fn failure(error: InquireError) -> Failure {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use sealdrop_core::drop::shape;
 use sealdrop_core::phrase::Phrase;
 
@@ -237,6 +238,64 @@ fn a_typed_report_is_sealed_anew_when_the_members_changed_meanwhile() {
     let drop = server.state().bodies.values().next().unwrap().clone();
     assert!(shape::check(&drop, drop.len() as u64, 1).is_ok());
     assert_eq!(open(&server, 0).0.report.form["title"], "Typed");
+}
+
+/// Ends the program at each question of after the review, where what it does is under its own control.
+fn at_each_question(end: impl Fn(Terminal) -> Option<i32>) {
+    let early = [
+        ("Title:", "Typed\r"),
+        ("Description", "Much.\n.\n"),
+        ("Steps", ".\n"),
+        ("Affected versions:", "\r"),
+        ("Name to credit:", "\r"),
+        ("Seal it and go on?", "y\r"),
+    ];
+    for late in ["Keep the report, sealed", "Try again, with the attachments"] {
+        let server = refusing(500);
+        let place = Place::new();
+        let mut args = vec!["--receipt", "r.json"];
+        if late == "Try again, with the attachments" {
+            args.extend(["--attach", "gone.bin"]);
+            place.write("gone.bin", [7; 100]);
+        }
+        let mut terminal = Terminal::start(place.submit_command(&server, &args));
+        for (question, answer) in early {
+            if question.starts_with("Seal it") && args.len() > 2 {
+                terminal.answer(question, "");
+                fs::remove_file(place.path("gone.bin")).unwrap();
+                terminal.answer("", answer);
+            } else {
+                terminal.answer(question, answer);
+            }
+        }
+        terminal.answer(late, "");
+        assert_eq!(end(terminal), Some(130), "{late}");
+        assert_eq!(place.files(), [""; 0], "{late}");
+    }
+}
+
+#[test]
+fn a_closed_terminal_ends_the_program_at_each_question() {
+    at_each_question(Terminal::close);
+    let server = LyingServer::start();
+    for question in ["Title:", "Affected versions:"] {
+        let place = Place::new();
+        let mut terminal = Terminal::start(place.submit_command(&server, &[]));
+        if question != "Title:" {
+            terminal
+                .answer("Title:", "T\r")
+                .answer("Description", "D\n.\n")
+                .answer("Steps", ".\n");
+        }
+        terminal.answer(question, "");
+        assert_eq!(terminal.close(), Some(130), "{question}");
+    }
+}
+
+#[test]
+fn one_signal_ends_the_program_at_each_late_question() {
+    at_each_question(|terminal| terminal.signal(Signal::TERM));
+    at_each_question(|terminal| terminal.signal(Signal::HUP));
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -20,11 +24,14 @@ pub(crate) struct Terminal {
     shown: Vec<u8>,
     /// How much of it was waited for.
     seen: usize,
+    closed: Arc<AtomicBool>,
+    glass: JoinHandle<()>,
 }
 
 impl Terminal {
     pub(crate) fn start(mut command: Command) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let size = Winsize {
@@ -51,9 +58,23 @@ impl Terminal {
         let keyboard = File::from(master);
         let mut glass = keyboard.try_clone().unwrap();
         let (show, screen) = channel();
-        thread::spawn(move || {
+        let closed = Arc::new(AtomicBool::new(false));
+        let is_closed = closed.clone();
+        let glass = thread::spawn(move || {
             let mut piece = [0; 4096];
-            while let Ok(n @ 1..) = glass.read(&mut piece) {
+            // Its end of the terminal must not outlive a closed one.
+            while !is_closed.load(Ordering::SeqCst) {
+                let mut ready = [PollFd::new(&glass, PollFlags::IN)];
+                let moment = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 20_000_000,
+                };
+                if poll(&mut ready, Some(&moment)).unwrap() == 0 {
+                    continue;
+                }
+                let Ok(n @ 1..) = glass.read(&mut piece) else {
+                    return;
+                };
                 if show.send(piece[..n].to_vec()).is_err() {
                     return;
                 }
@@ -65,6 +86,8 @@ impl Terminal {
             screen,
             shown: Vec::new(),
             seen: 0,
+            closed,
+            glass,
         }
     }
 
@@ -94,5 +117,36 @@ impl Terminal {
             self.shown.extend(piece);
         }
         (code, String::from_utf8_lossy(&self.shown).into_owned())
+    }
+
+    /// Closes the terminal and waits for the end, which must come; the exit code.
+    #[track_caller]
+    pub(crate) fn close(self) -> Option<i32> {
+        self.closed.store(true, Ordering::SeqCst);
+        self.glass.join().unwrap();
+        drop(self.keyboard);
+        ended(self.child)
+    }
+
+    /// Sends one signal and waits for the end, which must come; the exit code.
+    #[track_caller]
+    pub(crate) fn signal(self, signal: Signal) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        ended(self.child)
+    }
+}
+
+#[track_caller]
+fn ended(mut child: Child) -> Option<i32> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if start.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("the program does not end");
+        }
+        thread::sleep(Duration::from_millis(10));
     }
 }
