@@ -1,7 +1,7 @@
 //! Files that the program writes: owner-only, never over another, and gone again if what they are for fails.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -30,6 +30,17 @@ impl NewFile {
         })
     }
 
+    /// The same, with room on the disk for so many bytes, for what has to be written when it is too late to fail.
+    pub(crate) fn reserve(path: &Path, len: usize) -> Result<Self, Failure> {
+        let mut new = Self::create(path)?;
+        // Written, not only allocated: not every file system can do that, and some compress zeros away.
+        let filler: Vec<u8> = (0..len).map(|i| b'a' + (i * i % 23) as u8).collect();
+        new.write(&filler)?;
+        let synced = new.file.sync_all().and_then(|()| new.file.rewind());
+        synced.map_err(|error| new.failed(&error))?;
+        Ok(new)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -48,18 +59,23 @@ impl NewFile {
 
     /// The file stays, and is on the disk when this returns.
     pub(crate) fn keep(mut self) -> Result<PathBuf, Failure> {
-        self.kept = true;
         let parent = parent(&self.path);
         let synced = self
             .file
-            .sync_all()
+            .stream_position()
+            // What was reserved and not needed.
+            .and_then(|len| self.file.set_len(len))
+            .and_then(|()| self.file.sync_all())
             .and_then(|()| File::open(parent)?.sync_all());
         // Some file systems cannot sync a folder; that the file itself was synced is what counts.
         match synced {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 Err(cannot_write(&self.path, &error))
             }
-            _ => Ok(self.path.clone()),
+            _ => {
+                self.kept = true;
+                Ok(self.path.clone())
+            }
         }
     }
 

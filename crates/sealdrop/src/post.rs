@@ -53,7 +53,9 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
 
     let interrupt = Interrupt::catch();
     let client = network::client(&address.origin, options, Some(&interrupt))?;
-    let mut receipt_file = args.receipt.as_deref().map(NewFile::create).transpose()?;
+    let room = receipt::room(&sealed_to);
+    let reserve = |path: &PathBuf| NewFile::reserve(path, room);
+    let receipt_file = args.receipt.as_ref().map(reserve).transpose()?;
     let sent = {
         let progress = Progress::new("sending", source.size, output);
         let mut events = |event: Event<'_>| progress.event(&event);
@@ -68,14 +70,18 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     };
     let promised = receipt::verify_promise(&sent, &sealed_to);
     // Whatever it is worth, it is what the server signed: if it is no promise, it is the evidence of that.
-    if let Some(file) = receipt_file.as_mut() {
-        file.write(
-            receipt::saved(&address, &sent, &sealed_to)
-                .to_json()
-                .as_bytes(),
-        )?;
+    let saved = receipt::saved(&address, &sent, &sealed_to).to_json();
+    let kept = receipt_file.map(|mut file| {
+        let written = file.write(saved.as_bytes());
+        written.and_then(|()| file.keep())
+    });
+    if let Err(failure) = kept.transpose() {
+        output.before_failure(&receipt::shown_promise(&sent.promise));
+        return Err(failure
+            .hint("the drop itself was sent; only the file named could not be kept")
+            .field("digest", encoding::hex(&sent.digest))
+            .field("promise", sent.promise.to_string()));
     }
-    receipt_file.map(NewFile::keep).transpose()?;
     let receipt = args.receipt.as_ref().map(|path| path.display().to_string());
     let promise = promised.map_err(|failure| {
         // Without a mark of what was sent before, an honest server cannot be told from one that lies.

@@ -6,9 +6,10 @@ use sealdrop_client::{ClientError, Sent, VerifiedBox, system};
 use sealdrop_core::address::Address;
 use sealdrop_core::log::promise::{Promise, PromiseError};
 use sealdrop_core::log::saved::SavedReceipt;
+use sealdrop_core::note::Note;
 
 use crate::failure::Failure;
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, shown_lines};
 use sealdrop_client::show;
 
 /// Believes a promise: signed by the roster's log key, for the bytes sent, for now. docs/protocol.md, "Promise".
@@ -48,6 +49,19 @@ pub(crate) fn saved(address: &Address, sent: &Sent, the_box: &VerifiedBox) -> Sa
         promise: sent.promise.clone(),
         roster: the_box.roster().note().clone(),
     }
+}
+
+/// The most bytes that a receipt to this roster is going to need: two notes as JSON, of which the promise is a short one.
+pub(crate) fn room(the_box: &VerifiedBox) -> usize {
+    2 * the_box.roster().note().to_string().len() + (16 << 10)
+}
+
+/// What an answer is when it is in no file.
+pub(crate) fn shown_promise(promise: &Note) -> String {
+    format!(
+        "\nWhat the server answered, which is the evidence; keep it:\n\n{}",
+        shown_lines(&promise.to_string(), "    ")
+    )
 }
 
 /// The phrase with its warning, shown once.

@@ -1,6 +1,6 @@
 //! `sealdrop submit`: from a report in somebody's head to a drop that its server has promised to log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealdrop_client::{Blocks, Client, ClientError, Event, OnFailure, Sent, Source, VerifiedBox};
 use sealdrop_core::address::Address;
@@ -16,7 +16,7 @@ use crate::interrupt::{self, Interrupt};
 use crate::keep::{self, Unsent};
 use crate::letter::Letter;
 use crate::network;
-use crate::output::{Output, Style, shown_lines, word};
+use crate::output::{Output, Style, word};
 use crate::post::FileSource;
 use crate::progress::Progress;
 use crate::prompt;
@@ -27,6 +27,8 @@ use crate::seal::{Draft, IntoFailure as _};
 
 /// The status that says: not shaped as a drop for the roster of now.
 const STALE: u16 = 422;
+/// More bytes than a saved file key has.
+const KEY_ROOM: usize = 1 << 10;
 
 pub(crate) fn run(args: &SubmitArgs, global: &Global, output: &Output) -> Result<(), Failure> {
     send(args, Letter::report(), global, output)
@@ -98,7 +100,7 @@ pub(crate) enum Outcome {
 impl Submission<'_> {
     /// Seals, sends and keeps what is to be kept; or, if it could not be sent, keeps that.
     fn attempt(&self, draft: &Draft, the_box: &VerifiedBox) -> Result<Outcome, Failure> {
-        let [receipt_file, key_file, mut saved_file] = match self.create_files() {
+        let [receipt_file, key_file, mut saved_file] = match self.create_files(the_box) {
             Ok(files) => files,
             Err(failure) => return keep::again_or(failure, self),
         };
@@ -144,14 +146,14 @@ impl Submission<'_> {
     }
 
     /// The files to keep: receipt, file key and drop.
-    fn create_files(&self) -> Result<[Option<NewFile>; 3], Failure> {
-        let create = |path: Option<&Path>| path.map(NewFile::create).transpose();
+    fn create_files(&self, the_box: &VerifiedBox) -> Result<[Option<NewFile>; 3], Failure> {
+        let reserve = |path: Option<&Path>, len| path.map(|path| NewFile::reserve(path, len));
         let receipt = self.args.receipt.as_deref();
         let key = receipt.map(files::key_path);
         Ok([
-            create(receipt)?,
-            create(key.as_deref())?,
-            create(self.args.save.as_deref())?,
+            reserve(receipt, receipt::room(the_box)).transpose()?,
+            reserve(key.as_deref(), KEY_ROOM).transpose()?,
+            self.args.save.as_deref().map(NewFile::create).transpose()?,
         ])
     }
 
@@ -213,24 +215,30 @@ impl Submission<'_> {
         the_box: &VerifiedBox,
         sent: Option<&Sent>,
         promised: Result<Promise, Failure>,
-        [mut receipt_file, mut key_file, saved_file]: [Option<NewFile>; 3],
+        [receipt_file, key_file, saved_file]: [Option<NewFile>; 3],
     ) -> Result<Outcome, Failure> {
-        let mut unsaved = Vec::new();
-        if let (Some(file), Some(sent)) = (receipt_file.as_mut(), sent) {
-            let saved = receipt::saved(self.address, sent, the_box).to_json();
-            unsaved.extend(file.write(saved.as_bytes()).err());
-        }
-        if let Some(file) = key_file.as_mut() {
-            unsaved.extend(file.write(draft.saved_key().to_json().as_bytes()).err());
-        }
-        for file in [receipt_file, key_file, saved_file].into_iter().flatten() {
-            unsaved.extend(file.keep().err());
-        }
-        let unsaved = unsaved.into_iter().next();
+        let mut unsaved = None;
+        let mut keep = |file: Option<NewFile>, bytes: &[u8]| {
+            let mut file = file?;
+            let kept = file.write(bytes).and_then(|()| file.keep());
+            kept.map_err(|failure| unsaved.get_or_insert(failure)).ok()
+        };
+        // The key first: nothing else can be had from the server again.
+        let key = keep(key_file, draft.saved_key().to_json().as_bytes());
+        let receipt = sent.map(|sent| receipt::saved(self.address, sent, the_box).to_json());
+        let kept = Kept {
+            is_asked: self.args.receipt.is_some(),
+            key,
+            receipt: keep(
+                receipt_file.filter(|_| receipt.is_some()),
+                receipt.unwrap_or_default().as_bytes(),
+            ),
+            saved: keep(saved_file, b""),
+        };
         let words = draft.phrase.words();
         let words = draft.letter.is_new().then_some(words.as_str());
         let (text, fields) = report(
-            (self.args, self.global),
+            (&kept, self.global),
             self.address,
             the_box,
             sent,
@@ -243,7 +251,7 @@ impl Submission<'_> {
                 self.output.result(&text, fields);
                 return Ok(Outcome::Sent);
             }
-            (Ok(_), Some(failure)) => failure.hint("the report itself was sent, and must not be sent again; only the file named could not be kept"),
+            (Ok(_), Some(failure)) => failure.hint("the report itself was sent, and must not be sent again; only what is named here could not be kept"),
             (Err(failure), None) if words.is_some() => failure.also("the phrase above is the one of this report: write it down all the same"),
             (Err(failure), None) => failure,
             (Err(failure), Some(unsaved)) => failure.also(unsaved.message),
@@ -253,9 +261,18 @@ impl Submission<'_> {
     }
 }
 
+/// The files that are on the disk.
+struct Kept {
+    /// Whether there was to be a receipt.
+    is_asked: bool,
+    receipt: Option<PathBuf>,
+    key: Option<PathBuf>,
+    saved: Option<PathBuf>,
+}
+
 /// What became of a report that the server took. Without `promise` what it answered is not to be believed, and is the evidence.
 fn report(
-    (args, global): (&SubmitArgs, &Global),
+    (kept, global): (&Kept, &Global),
     address: &Address,
     the_box: &VerifiedBox,
     sent: Option<&Sent>,
@@ -263,8 +280,7 @@ fn report(
     phrase: Option<&str>,
     output: &Output,
 ) -> (String, Map<String, Value>) {
-    let receipt = args.receipt.as_deref().filter(|_| sent.is_some());
-    let key = args.receipt.as_deref().map(files::key_path);
+    let receipt = kept.receipt.as_deref();
     let mut text = match promise {
         Some(promise) => format!(
             "{} The server promised to log it by {}; {} can open it.\n",
@@ -286,16 +302,15 @@ fn report(
             "\nEvidence: {} holds what the server answered; keep it.\n",
             path.display()
         )),
-        (None, None, Some(sent)) => text.push_str(&format!(
-            "\nWhat the server answered, which is the evidence; keep it:\n\n{}",
-            shown_lines(&sent.promise.to_string(), "    ")
-        )),
+        (None, promise, Some(sent)) if promise.is_none() || kept.is_asked => {
+            text.push_str(&receipt::shown_promise(&sent.promise));
+        }
         _ => {}
     }
-    if let Some(key) = &key {
+    if let Some(key) = &kept.key {
         text.push_str(&receipt::key_text(key));
     }
-    if receipt.is_some() && promise.is_some() && args.save.is_none() {
+    if receipt.is_some() && promise.is_some() && kept.saved.is_none() {
         text.push_str("They prove that a drop was left, not what it says: that needs the sealed drop too, which was not kept (--save FILE keeps it).\n");
     }
     text.push_str("\nLater:\n");
@@ -322,8 +337,8 @@ fn report(
         "window": promise.map(|promise| promise.leaf().window.0),
         "promise": sent.map(|sent| sent.promise.to_string()),
         "receipt": receipt.map(path),
-        "key": key.as_deref().map(path),
-        "saved": args.save.as_deref().map(path),
+        "key": kept.key.as_deref().map(path),
+        "saved": kept.saved.as_deref().map(path),
     };
     if let Some(phrase) = phrase {
         fields.insert("phrase".into(), phrase.into());

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use sealdrop_core::drop::shape;
 use sealdrop_core::phrase::Phrase;
 
 use crate::support::{Answer, LyingServer};
 use crate::terminal::Terminal;
-use crate::{Place, is_private, open};
+use crate::{Place, REPORT, is_private, open};
 
 /// A server that refuses every drop with a status.
 fn refusing(status: u16) -> LyingServer {
@@ -308,4 +308,62 @@ fn too_much_for_the_box_is_said_before_a_report_is_typed() {
     let (code, shown) = Terminal::start(command).end();
     assert_eq!(code, Some(1));
     assert!(!shown.contains("Title:") && shown.contains("more than this box takes"));
+}
+
+/// The program with little room: what is larger than a limit cannot be written, as on a full disk.
+fn with_limit(place: &Place, server: &LyingServer, limit: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("trap '' XFSZ; {limit}; exec \"$0\" \"$@\"");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_sealdrop"), "submit"])
+        .arg(server.address.to_string())
+        .args(REPORT)
+        .args(["--json", "--receipt", "r.json"])
+        .current_dir(place.folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    command
+}
+
+#[test]
+fn a_disk_without_room_for_the_receipt_is_noticed_before_anything_is_sent() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let output = with_limit(&place, &server, "ulimit -f 1").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(server.requests(), ["GET /v1/box"]);
+    assert_eq!(place.files(), [""; 0]);
+}
+
+#[test]
+fn a_receipt_that_cannot_be_written_is_shown_instead() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let (started, child) = std::sync::mpsc::channel();
+    let child = std::sync::Mutex::new(child);
+    server.lie(move |request, _| {
+        if request.method == "POST" {
+            let limit = Rlimit {
+                current: Some(0),
+                maximum: Some(0),
+            };
+            let child = child.lock().unwrap().recv().unwrap();
+            prlimit(Some(child), Resource::Fsize, limit).unwrap();
+        }
+        None
+    });
+    let child = with_limit(&place, &server, "true").spawn().unwrap();
+    started.send(Pid::from_child(&child)).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for name in ["receipt", "key"] {
+        assert!(json[name].is_null(), "{json}");
+    }
+    assert_eq!(json["state"], "promised");
+    assert!(
+        json["promise"].as_str().unwrap().contains("digest"),
+        "{json}"
+    );
+    assert_eq!(place.files(), [""; 0]);
 }
