@@ -13,6 +13,7 @@ use sealdrop_core::address::Address;
 use sealdrop_core::drop::shape;
 use sealdrop_core::encoding;
 use sealdrop_core::roster::MAX_MEMBERS;
+use sha2::{Digest as _, Sha256};
 
 use crate::cli::{Global, PostArgs};
 use crate::failure::Failure;
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
     let options = network::options(global)?;
     let resume = args.resume.as_deref().map(parse_resume).transpose()?;
     let mut source = FileSource::open(&args.file)?;
-    let record = Record::check(&mut source, &address)?;
+    let record = Record::check(&mut source, &address, output)?;
     let (resume, mut blocks) = match resume {
         Some((id, mark)) => (Some(id), known_blocks(mark.as_ref(), &mut source)?),
         None => (None, Blocks::default()),
@@ -355,6 +356,25 @@ impl FileSource {
         let mut head = self.head()?;
         head.truncate(shape::header_len(members));
         Ok(encoding::sha256(&head))
+    }
+
+    /// The hash of all of it. `read` is told how much was read.
+    pub(crate) fn digest(&mut self, read: impl Fn(u64)) -> Result<[u8; 32], Failure> {
+        let failed = |error: io::Error| files::cannot_read(&self.path, &error);
+        (&self.file).rewind().map_err(failed)?;
+        let (mut hash, mut piece, mut done) = (Sha256::new(), vec![0; 1 << 20], 0);
+        loop {
+            match (&self.file).read(&mut piece) {
+                Ok(0) => return Ok(hash.finalize().into()),
+                Ok(n) => {
+                    hash.update(&piece[..n]);
+                    done += n as u64;
+                    read(done);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 
     /// The first bytes, which hold the header.

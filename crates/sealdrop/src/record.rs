@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::files::{self, NewFile};
+use crate::output::Output;
 use crate::post::FileSource;
+use crate::progress::Progress;
 use crate::seal::MAX_BOX_FILE;
 
 /// What a drop was sealed for.
@@ -20,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) address: Address,
     /// Which drop: [`FileSource::header_digest`].
     header: [u8; 32],
+    /// What it is, byte for byte: a damaged one opens to nobody.
+    digest: [u8; 32],
     size: u64,
     /// The roster, which was verified before it was sealed to, and its policy.
     pub(crate) box_file: BoxFile,
@@ -30,6 +34,7 @@ struct Wire {
     version: u64,
     address: String,
     header: String,
+    digest: String,
     size: u64,
     #[serde(rename = "box")]
     box_file: serde_json::Value,
@@ -68,6 +73,7 @@ impl Record {
             version: 1,
             address: address.to_string(),
             header: encoding::hex(&header),
+            digest: encoding::hex(&source.digest(|_| ())?),
             size: source.size,
             box_file: serde_json::from_str(&box_file).expect("it was made as JSON"),
         };
@@ -81,6 +87,7 @@ impl Record {
     pub(crate) fn check(
         source: &mut FileSource,
         address: &Address,
+        output: &Output,
     ) -> Result<Option<Self>, Failure> {
         let Some(record) = read(&path(source.path()))? else {
             return Ok(None);
@@ -110,6 +117,14 @@ impl Record {
                 record.address
             )));
         }
+        let progress = Progress::new("checking", source.size, output);
+        if source.digest(|done| progress.set(done))? != record.digest {
+            return Err(Failure::usage(format!(
+                "{drop} is damaged: it is not, byte for byte, what {} was written with",
+                record.path.display()
+            ))
+            .hint("nothing was sent: copy it again from where it was sealed, or seal the report again"));
+        }
         Ok(Some(record))
     }
 }
@@ -137,12 +152,14 @@ fn read(path: &Path) -> Result<Option<Record>, Failure> {
         .parse()
         .ok()
         .zip(encoding::from_hex(&wire.header))
+        .zip(encoding::from_hex(&wire.digest))
         .zip(BoxFile::parse(wire.box_file.to_string().as_bytes()).ok());
-    let ((address, header), box_file) = parts.ok_or_else(|| foreign(path))?;
+    let (((address, header), digest), box_file) = parts.ok_or_else(|| foreign(path))?;
     Ok(Some(Record {
         path: path.into(),
         address,
         header,
+        digest,
         size: wire.size,
         box_file,
     }))

@@ -86,6 +86,8 @@ fn a_drop_that_changed_since_its_upload_began_is_not_gone_on_with() {
     place
         .write("r.drop", &changed)
         .write("long.drop", [&bytes[..], b"x"].concat());
+    // Without it only the mark of the upload can tell.
+    std::fs::remove_file(place.path("r.drop.box")).unwrap();
     let expected = "changed since the upload began, or the upload is of another file";
     for file in ["r.drop", "long.drop", "other.drop"] {
         let run = post(file, &["--resume", resume]);
@@ -304,4 +306,18 @@ fn a_posted_drop_keeps_the_evidence_of_a_false_promise() {
         );
     let saved = SavedReceipt::parse(&place.read("r.json")).unwrap();
     assert!(saved.promise.text().contains(&"09".repeat(32)));
+}
+
+#[test]
+fn a_drop_that_was_damaged_since_is_not_sent() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    let mut bytes = place.read("r.drop");
+    bytes[66_001] ^= 1;
+    place.write("r.drop", bytes);
+    let asked = server.requests().len();
+    place
+        .post(&server, &["r.drop"])
+        .refused(2, &["r.drop is damaged", "nothing was sent: copy it again"]);
+    assert_eq!(server.requests().len(), asked);
 }
