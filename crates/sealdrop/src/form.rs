@@ -161,6 +161,18 @@ impl Form {
         Ok(self)
     }
 
+    /// The same for a form that nothing more is added to.
+    pub(crate) fn completed(self, kind: Kind) -> Result<Self, Failure> {
+        let missing = self.missing(kind);
+        if missing.is_empty() {
+            return self.checked();
+        }
+        Err(Failure::usage(format!(
+            "the report has no {}",
+            missing.join(" and no ")
+        )))
+    }
+
     /// The names of the parts that cannot be done without, and that are missing.
     pub(crate) fn missing(&self, kind: Kind) -> Vec<&'static str> {
         let parts = [

@@ -10,7 +10,7 @@ use std::time::Duration;
 #[cfg(unix)]
 use std::time::Instant;
 
-use inquire::{Confirm, InquireError, Password, Text};
+use inquire::{Confirm, InquireError, Password, Select, Text};
 use rand_core::Rng as _;
 use sealdrop_client::system;
 use sealdrop_core::encoding;
@@ -46,48 +46,83 @@ pub(crate) fn complete(
     output: &Output,
 ) -> Result<Form, Failure> {
     if args.edit {
-        form = edit(&form, kind)?;
+        form = edited(form, kind, output)?;
         // What was written must not be lost for a missing line.
-        while !form.missing(kind).is_empty() && is_possible() {
-            output.note(&format!(
-                "The report has no {} yet.",
-                form.missing(kind).join(" and no ")
-            ));
+        while let Err(problem) = form.clone().without_empty().completed(kind)
+            && is_possible()
+        {
+            output.failure_note(&problem);
             if !ask_yes_no("Open the editor again?", true)? {
                 break;
             }
-            form = edit(&form, kind)?;
+            form = edited(form, kind, output)?;
         }
     } else if is_possible() && !args.yes && args.from.is_none() {
         ask(&mut form, kind, output)?;
     }
-    let form = form.without_empty().checked()?;
+    let form = form.without_empty();
     let missing = form.missing(kind);
-    if missing.is_empty() {
-        return Ok(form);
-    }
     let flags: Vec<String> = missing.iter().map(|name| format!("--{name}")).collect();
-    Err(
-        Failure::usage(format!("the report has no {}", missing.join(" and no "))).hint(format!(
+    form.completed(kind).map_err(|failure| {
+        if failure.hint.is_some() {
+            return failure;
+        }
+        failure.hint(format!(
             "give {}, a file with --from, or answer the questions on a terminal",
             flags.join(" and ")
-        )),
-    )
+        ))
+    })
 }
 
-/// Asks whether to go on. Without a terminal there is nobody to agree.
-pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
+/// What to do with a report that somebody wrote and then did not want to go on with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Seal it and go on.
+    Go,
+    Edit,
+    /// Seal it, and send it later.
+    Keep,
+}
+
+/// Asks whether to go on. Without a terminal there is nobody to agree. `others` is what else is offered to whoever does not want to.
+pub(crate) fn confirm(question: &str, others: &[Wish]) -> Result<Wish, Failure> {
     if !is_possible() {
         return Err(Failure::usage(
             "there is no terminal to show the report on before it is sealed",
         )
         .hint("add --yes to seal it without being asked"));
     }
-    if ask_yes_no(question, false)? {
-        Ok(())
-    } else {
-        Err(interrupt::stopped())
+    match ask_yes_no(question, false) {
+        Ok(true) => return Ok(Wish::Go),
+        Err(failure) if failure.exit != interrupt::EXIT => return Err(failure),
+        // Ctrl-C says no as well: a second one drops it.
+        Ok(false) | Err(_) => {}
     }
+    if others.is_empty() {
+        return Err(interrupt::stopped());
+    }
+    let mut choices: Vec<&str> = others.iter().map(|wish| wish.name()).collect();
+    choices.push("drop it");
+    let chosen = ask_choice("What shall become of what you wrote?", choices)?;
+    others.get(chosen).copied().ok_or_else(interrupt::stopped)
+}
+
+impl Wish {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Go => "go on",
+            Self::Edit => "edit it again",
+            Self::Keep => "keep it, sealed, to send it later",
+        }
+    }
+}
+
+/// One of several; its place among them.
+fn ask_choice(question: &'static str, choices: Vec<&'static str>) -> Result<usize, Failure> {
+    at_terminal(move || {
+        let chosen = Select::new(question, choices).raw_prompt();
+        chosen.map(|chosen| chosen.index)
+    })
 }
 
 /// A question to somebody who is there.
@@ -282,8 +317,50 @@ fn failure(error: InquireError) -> Failure {
     }
 }
 
-/// The form in the person's editor. The text is in a folder of their own, in memory where the system has such a place, and gone afterwards.
-fn edit(form: &Form, kind: Kind) -> Result<Form, Failure> {
+/// The form as edited after its review. What goes wrong now is no reason to lose it.
+pub(crate) fn edited_again(form: &Form, kind: Kind, output: &Output) -> Result<Form, Failure> {
+    let mut new = form.clone();
+    loop {
+        let problem = match edited(new.clone(), kind, output).and_then(|form| {
+            new = form.without_empty();
+            new.clone().completed(kind)
+        }) {
+            Ok(form) => return Ok(form),
+            Err(failure) if failure.exit == interrupt::EXIT => return Err(failure),
+            Err(failure) => failure,
+        };
+        output.failure_note(&problem);
+        let question = "Open the editor again? Otherwise the report stays as it was";
+        if !ask_yes_no(question, true)? {
+            return Ok(form.clone());
+        }
+    }
+}
+
+/// The form after an editor, opened again as long as the person wants that. An editor that fails may still have written something.
+pub(crate) fn edited(mut form: Form, kind: Kind, output: &Output) -> Result<Form, Failure> {
+    loop {
+        let (new, result) = edit(&form, kind)?;
+        let is_written = new != form.without_empty();
+        form = new;
+        let Err(failure) = result else {
+            return Ok(form);
+        };
+        if !is_possible() || !is_written {
+            return Err(failure);
+        }
+        output.failure_note(&failure);
+        let choices = vec!["open the editor again", "go on with it", "drop it"];
+        match ask_choice("What shall become of what you wrote?", choices)? {
+            0 => {}
+            1 => return Ok(form),
+            _ => return Err(failure),
+        }
+    }
+}
+
+/// The form in the person's editor, and whether that ended well. The text is in a folder of their own, in memory where the system has such a place, and gone afterwards.
+fn edit(form: &Form, kind: Kind) -> Result<(Form, Result<(), Failure>), Failure> {
     let editor = ["VISUAL", "EDITOR"].into_iter().find_map(|name| {
         std::env::var(name)
             .ok()
@@ -302,17 +379,15 @@ fn edit(form: &Form, kind: Kind) -> Result<Form, Failure> {
     file.file().flush().map_err(|error| file.failed(&error))?;
     let mut words = editor.split_whitespace();
     let program = words.next().expect("it is not empty");
-    match run_editor(Command::new(program).args(words).arg(&path), &editing) {
+    let ended = match run_editor(Command::new(program).args(words).arg(&path), &editing) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
             return Err(interrupt::stopped());
         }
-        Ok(status) if status.success() => {}
-        Ok(_) => {
-            return Err(
-                Failure::usage(format!("the editor {program} ended with an error"))
-                    .hint("nothing was sealed or sent"),
-            );
-        }
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(
+            Failure::usage(format!("the editor {program} ended with an error"))
+                .hint("nothing was sealed or sent"),
+        ),
         Err(error) => {
             return Err(Failure::usage(format!(
                 "the editor {program} cannot be run: {}",
@@ -320,18 +395,23 @@ fn edit(form: &Form, kind: Kind) -> Result<Form, Failure> {
             ))
             .hint("set EDITOR to another one"));
         }
-    }
+    };
     // Editors may write another file under the name; so it is opened anew.
     let mut text = String::new();
-    fs::File::open(&path)
-        .and_then(|file| file.take(MAX_REPORT as u64).read_to_string(&mut text))
-        .map_err(|error| files::cannot_read(&path, &error))?;
+    let read = fs::File::open(&path)
+        .and_then(|file| file.take(MAX_REPORT as u64).read_to_string(&mut text));
+    match (read, ended.is_ok()) {
+        (Err(error), true) => return Err(files::cannot_read(&path, &error)),
+        // That the editor failed says more.
+        (Err(_), false) => text = form.to_text(kind),
+        (Ok(_), _) => {}
+    }
     drop(folder);
     // What came since the editor ended is not lost.
     if editing.is_over() {
         return Err(interrupt::stopped());
     }
-    Ok(Form::from_text(&text, kind))
+    Ok((Form::from_text(&text, kind), ended))
 }
 
 /// Waits until the editor ends. When this program is to end, the editor is too, and [`io::ErrorKind::Interrupted`] says so.

@@ -24,7 +24,7 @@ use crate::letter::Letter;
 use crate::network;
 use crate::output::{Output, word};
 use crate::progress::Progress;
-use crate::prompt;
+use crate::prompt::{self, Wish};
 use crate::receipt;
 use crate::record::{self, Record};
 use crate::review;
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
     args.key.as_deref().map(files::expect_new).transpose()?;
     let the_box = network::verify_box(read_box(&args.box_file)?, &address, false)?;
     let letter = Letter::report();
-    let draft = Draft::prepare(&args.report, letter, &address, &the_box, output)?;
+    let (draft, _) = Draft::prepare(&args.report, letter, &address, &the_box, &[], output)?;
     let interrupt = Interrupt::catch();
     let mut drop_file = NewFile::create(&args.output)?;
     let record_file = Record::create(&args.output)?;
@@ -96,25 +96,37 @@ pub(crate) struct Draft {
     attachments: Vec<Attachment>,
     the_box: VerifiedBox,
     size: u64,
+    /// Whether somebody typed some of it, which is nowhere else.
+    is_written: bool,
 }
 
 impl Draft {
-    /// Looks at the attachments, completes the form, shows the review and asks whether to go on.
+    /// Looks at the attachments, completes the form, shows the review and asks whether to go on. `others` can be done instead with what was written, and
+    /// editing it again, always.
     pub(crate) fn prepare(
         args: &ReportArgs,
         letter: Letter,
         address: &Address,
         the_box: &VerifiedBox,
+        others: &[Wish],
         output: &Output,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Wish), Failure> {
         let form = Form::from_args(args, letter.kind)?;
         let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
         // What is too large for the box is so before anybody writes a report.
-        let draft = Self::new(form, letter, attachments, the_box)?;
-        let form = prompt::complete(draft.form, args, draft.letter.kind, output)?;
-        let attachments = draft.attachments;
-        let draft = Self::new(form, draft.letter, attachments, the_box)?;
-        draft.reviewed(args, address, output)
+        let mut draft = Self::new(form, letter, attachments, the_box)?;
+        let given = draft.form.clone();
+        let mut form = prompt::complete(draft.form, args, draft.letter.kind, output)?;
+        let others = [&[Wish::Edit], others].concat();
+        loop {
+            draft = Self::new(form, draft.letter, draft.attachments, the_box)?;
+            draft.is_written = draft.form != given;
+            let wish = draft.reviewed(args, address, &others, output)?;
+            if wish != Wish::Edit {
+                return Ok((draft, wish));
+            }
+            form = prompt::edited_again(&draft.form, draft.letter.kind, output)?;
+        }
     }
 
     /// The same report with the attachments as they are now, to the members as they are now: other keys, another phrase if this one was new, and another
@@ -125,18 +137,21 @@ impl Draft {
         address: &Address,
         the_box: &VerifiedBox,
         output: &Output,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Wish), Failure> {
         let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
-        Self::new(self.form.clone(), self.letter.clone(), attachments, the_box)?
-            .reviewed(args, address, output)
+        let mut draft = Self::new(self.form.clone(), self.letter.clone(), attachments, the_box)?;
+        draft.is_written = self.is_written;
+        let wish = draft.reviewed(args, address, &[Wish::Keep], output)?;
+        Ok((draft, wish))
     }
 
     fn reviewed(
-        self,
+        &self,
         args: &ReportArgs,
         address: &Address,
+        others: &[Wish],
         output: &Output,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Wish, Failure> {
         review::show(
             (&self.form, self.letter.kind),
             &self.attachments,
@@ -145,10 +160,11 @@ impl Draft {
             &self.the_box,
             output,
         );
-        if !args.yes {
-            prompt::confirm(self.letter.question())?;
+        if args.yes {
+            return Ok(Wish::Go);
         }
-        Ok(self)
+        let others = if self.is_written { others } else { &[] };
+        prompt::confirm(self.letter.question(), others)
     }
 
     fn new(
@@ -181,6 +197,7 @@ impl Draft {
             attachments,
             the_box: the_box.clone(),
             size: 0,
+            is_written: false,
         };
         draft.size = draft.sealer()?.len();
         Ok(draft)

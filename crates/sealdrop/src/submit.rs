@@ -19,7 +19,7 @@ use crate::network;
 use crate::output::{Output, Style, word};
 use crate::post::FileSource;
 use crate::progress::Progress;
-use crate::prompt;
+use crate::prompt::{self, Wish};
 use crate::receipt;
 use crate::record::Record;
 use crate::review;
@@ -58,7 +58,9 @@ pub(crate) fn send(
     }
     args.save.as_deref().map(Record::expect_new).transpose()?;
     let mut the_box = network::fetch_box(&client, &address)?;
-    let mut draft = Draft::prepare(&args.report, letter, &address, &the_box, output)?;
+    let others = [Wish::Keep];
+    let prepared = Draft::prepare(&args.report, letter, &address, &the_box, &others, output);
+    let (mut draft, mut wish) = prepared?;
 
     let interrupt = Interrupt::catch();
     let submission = Submission {
@@ -69,15 +71,21 @@ pub(crate) fn send(
         interrupt: &interrupt,
         output,
     };
-    while let Outcome::Again = submission.attempt(&draft, &the_box)? {
-        (the_box, draft) = loop {
+    loop {
+        if wish == Wish::Keep {
+            return submission.keep_unsent(&draft, &the_box);
+        }
+        match submission.attempt(&draft, &the_box)? {
+            Outcome::Sent => return Ok(()),
+            Outcome::Again => {}
+        }
+        (the_box, (draft, wish)) = loop {
             match submission.look_again(&draft) {
                 Ok(again) => break again,
                 Err(failure) => keep::again_or(failure, &submission).map(|_| ())?,
             }
         };
     }
-    Ok(())
 }
 
 /// What stays the same for all tries.
@@ -145,6 +153,26 @@ impl Submission<'_> {
         keep::keep(failure, unsent, self)
     }
 
+    /// Seals what somebody did not want to send now, and says how to send it later.
+    fn keep_unsent(&self, draft: &Draft, the_box: &VerifiedBox) -> Result<(), Failure> {
+        let [_, key, mut saved] = self.create_files(the_box)?;
+        if let Some(file) = &mut saved {
+            draft.write(file, self.interrupt, self.output)?;
+        }
+        let unsent = Unsent {
+            draft,
+            blocks: &mut Blocks::default(),
+            saved,
+            key,
+            is_stale: false,
+        };
+        let failure = Failure {
+            exit: interrupt::EXIT,
+            ..Failure::refused("stopped before anything was sent")
+        };
+        keep::keep(failure, unsent, self).map(|_| ())
+    }
+
     /// The files to keep: receipt, file key and drop.
     fn create_files(&self, the_box: &VerifiedBox) -> Result<[Option<NewFile>; 3], Failure> {
         let reserve = |path: Option<&Path>, len| path.map(|path| NewFile::reserve(path, len));
@@ -158,7 +186,7 @@ impl Submission<'_> {
     }
 
     /// The report, its attachments and its members as they are now.
-    fn look_again(&self, draft: &Draft) -> Result<(VerifiedBox, Draft), Failure> {
+    fn look_again(&self, draft: &Draft) -> Result<(VerifiedBox, (Draft, Wish)), Failure> {
         let the_box = network::fetch_box(self.client, self.address)?;
         let draft = draft.again(&self.args.report, self.address, &the_box, self.output)?;
         Ok((the_box, draft))

@@ -129,6 +129,11 @@ fn what_was_written_in_an_editor_is_kept_though_nobody_can_be_asked() {
 
 /// Types a report until it is to be sent.
 fn type_report(place: &Place, server: &LyingServer, args: &[&str]) -> Terminal {
+    review_report(place, server, args, "y\r")
+}
+
+/// Types a report, and what is answered to its review.
+fn review_report(place: &Place, server: &LyingServer, args: &[&str], agreed: &str) -> Terminal {
     let mut terminal = Terminal::start(place.submit_command(server, args));
     terminal
         .answer("Title:", "Typed\r")
@@ -136,7 +141,7 @@ fn type_report(place: &Place, server: &LyingServer, args: &[&str]) -> Terminal {
         .answer("Steps", ".\n")
         .answer("Affected versions:", "\r")
         .answer("Name to credit:", "\r")
-        .answer("Seal it and go on?", "y\r");
+        .answer("Seal it and go on?", agreed);
     terminal
 }
 
@@ -366,4 +371,79 @@ fn a_receipt_that_cannot_be_written_is_shown_instead() {
         "{json}"
     );
     assert_eq!(place.files(), [""; 0]);
+}
+
+/// What is asked when somebody wrote a report and did not want to go on.
+const WHAT_NOW: &str = "What shall become of what you wrote?";
+
+#[test]
+fn a_report_that_is_not_agreed_to_can_be_edited_again() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let script = "printf '# T\\n\\nText.\\n' > \"$1\"; echo once >> edits; wc -l < edits >> \"$1\"";
+    place.write("editor.sh", script);
+    let mut command = place.submit_command(&server, &["--edit"]);
+    command
+        .env("EDITOR", "sh editor.sh")
+        .env_remove("VISUAL")
+        .env("XDG_RUNTIME_DIR", place.folder.path());
+    let mut terminal = Terminal::start(command);
+    terminal
+        .answer("Seal it and go on?", "\r")
+        .answer(WHAT_NOW, "\r")
+        .answer("Seal it and go on?", "y\r");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(open(&server, 0).0.report.form["description"], "Text.\n2");
+}
+
+#[test]
+fn a_report_that_is_not_agreed_to_can_be_kept() {
+    for no in ["\r", "\u{3}"] {
+        let server = LyingServer::start();
+        let place = Place::new();
+        let mut terminal = review_report(&place, &server, &[], no);
+        terminal
+            .answer(WHAT_NOW, "\u{1b}[B\r")
+            .answer("Keep the report, sealed", "\r");
+        let (code, shown) = terminal.end();
+        assert_eq!(code, Some(130), "{shown}");
+        assert_eq!(server.requests(), ["GET /v1/box"]);
+        assert_eq!(place.files(), ["report.drop", "report.drop.box"]);
+        let address = server.address.to_string();
+        type_command(&place, &format!("sealdrop post '{address}' report.drop"));
+        check_phrase(&server, &shown_phrase(&shown));
+    }
+}
+
+#[test]
+fn a_report_that_is_to_be_dropped_leaves_nothing() {
+    for keys in ["\u{1b}[B\u{1b}[B\r", "\u{3}"] {
+        let server = LyingServer::start();
+        let place = Place::new();
+        let mut terminal = review_report(&place, &server, &["--receipt", "r.json"], "\r");
+        terminal.answer(WHAT_NOW, keys);
+        assert_eq!(terminal.end().0, Some(130));
+        assert_eq!(place.files(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_an_editor_wrote_before_it_failed_is_not_lost() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    place.write("editor.sh", "printf '# T\\n\\nText.\\n' > \"$1\"; exit 1");
+    let mut command = place.submit_command(&server, &["--edit"]);
+    command
+        .env("EDITOR", "sh editor.sh")
+        .env_remove("VISUAL")
+        .env("XDG_RUNTIME_DIR", place.folder.path());
+    let mut terminal = Terminal::start(command);
+    terminal
+        .answer("ended with an error", "")
+        .answer(WHAT_NOW, "\u{1b}[B\r")
+        .answer("Seal it and go on?", "y\r");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(open(&server, 0).0.report.form["title"], "T");
 }
