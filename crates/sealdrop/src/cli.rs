@@ -129,7 +129,7 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(Args)]
-#[command(after_long_help = help::SUBMIT)]
+#[command(override_usage = "sealdrop submit <ADDRESS> [OPTIONS]", after_long_help = help::SUBMIT)]
 pub(crate) struct SubmitArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
@@ -160,7 +160,7 @@ pub(crate) struct BoxArgs {
 }
 
 #[derive(Args)]
-#[command(after_long_help = help::SEAL)]
+#[command(override_usage = "sealdrop seal <ADDRESS> --box <FILE> --output <FILE> [OPTIONS]", after_long_help = help::SEAL)]
 pub(crate) struct SealArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
@@ -217,7 +217,7 @@ pub(crate) struct CheckArgs {
 }
 
 #[derive(Args)]
-#[command(after_long_help = help::REPLY)]
+#[command(override_usage = "sealdrop reply <ADDRESS> [OPTIONS]", after_long_help = help::REPLY)]
 pub(crate) struct ReplyArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,

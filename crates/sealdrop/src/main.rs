@@ -6,7 +6,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use sealdrop_client::system;
+use clap::error::ErrorKind;
+use sealdrop_client::{show, system};
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -61,6 +62,10 @@ fn not_understood(error: &clap::Error) -> ExitCode {
         .skip(1)
         .take_while(|arg| arg != "--")
         .any(|arg| arg == "--json");
+    if let Some(failure) = swallowed_address(error) {
+        Output::new(wants_json).failure(&failure);
+        return ExitCode::from(failure.exit);
+    }
     if !(wants_json && error.use_stderr()) {
         error.exit();
     }
@@ -73,6 +78,24 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     let failure = Failure::usage(message.join(" ")).hint(hint.trim());
     Output::new(true).failure(&failure);
     ExitCode::from(failure.exit)
+}
+
+/// `--attach` takes all names up to the next option, an address behind them too.
+fn swallowed_address(error: &clap::Error) -> Option<Failure> {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return None;
+    }
+    let args = std::env::args_os().skip(1);
+    let address = args
+        .skip_while(|arg| arg != "--attach")
+        .filter_map(|arg| arg.into_string().ok())
+        .find(|arg| arg.contains("#sdbox1"))?;
+    Some(
+        Failure::usage("the address was taken for one of the files of --attach").hint(format!(
+            "put the address first: sealdrop submit '{}' --attach FILE…",
+            show::line(&address)
+        )),
+    )
 }
 
 fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {

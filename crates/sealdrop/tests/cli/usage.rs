@@ -316,3 +316,15 @@ fn help_completions_and_man_pages_are_there() {
             .contains("promised")
     );
 }
+
+#[test]
+fn an_address_behind_the_attachments_is_recognised() {
+    let server = LyingServer::start();
+    let address = server.address.to_string();
+    let run = Place::new().run(&["submit", "--attach", "p1", &address, "--json"]);
+    let hint = format!("put the address first: sealdrop submit '{address}' --attach FILE…");
+    run.refused(2, &["the address was taken for one of the files", &hint]);
+    assert_eq!(run.json()["hint"], hint);
+    let help = Place::new().run(&["submit", "--help"]);
+    help.succeeded(&["sealdrop submit <ADDRESS> [OPTIONS]"]);
+}
