@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use sealdrop_client::show;
+
 use crate::failure::Failure;
 
 /// A file that is being made. Unless [`NewFile::keep`] is called it is removed again.
@@ -119,8 +121,9 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
         .map_err(|error| cannot_read(path, &error))?;
     if bytes.len() > limit {
         return Err(Failure::usage(format!(
-            "{} is larger than such a file can be",
-            path.display()
+            "{} is larger than such a file can be ({})",
+            path.display(),
+            show::bytes(limit as u64)
         )));
     }
     Ok(bytes)

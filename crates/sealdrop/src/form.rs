@@ -236,17 +236,28 @@ fn read_file(path: &Path, kind: Kind) -> Result<Form, Failure> {
         read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
         bytes
     } else {
-        files::read(path, MAX_REPORT)?
+        files::read(path, MAX_REPORT).map_err(|failure| match failure.hint {
+            None => failure.hint("shorten it, and send the longest part with --attach"),
+            Some(_) => failure,
+        })?
     };
+    if bytes.len() > MAX_REPORT {
+        return Err(
+            Failure::usage("the text on standard input is longer than 1 MiB")
+                .hint("shorten it, and send the longest part with --attach"),
+        );
+    }
     let text = String::from_utf8(bytes).map_err(|_| {
         Failure::usage(format!("{} is not text in UTF-8", path.display()))
             .hint("send it with --attach, and describe it in the report")
     })?;
+    // Some editors begin a file with this mark, which would hide the title behind it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let is_toml = path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
     if is_toml && kind == Kind::Report {
-        toml::from_str(&text).map_err(|error| {
+        toml::from_str(text).map_err(|error| {
             Failure::usage(format!(
                 "{} is not a report: {}",
                 path.display(),
@@ -257,7 +268,7 @@ fn read_file(path: &Path, kind: Kind) -> Result<Form, Failure> {
             )
         })
     } else {
-        Ok(Form::from_text(&text, kind))
+        Ok(Form::from_text(text, kind))
     }
 }
 

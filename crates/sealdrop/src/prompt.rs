@@ -67,6 +67,12 @@ pub(crate) fn complete(
         if failure.hint.is_some() {
             return failure;
         }
+        if args.from.is_some() && kind == Kind::Report {
+            return failure.hint(format!(
+                "begin the file with a line `# Title`, and put the text under it; or give {}",
+                flags.join(" and ")
+            ));
+        }
         failure.hint(format!(
             "give {}, a file with --from, or answer the questions on a terminal",
             flags.join(" and ")
@@ -411,7 +417,8 @@ fn edit(form: &Form, kind: Kind) -> Result<(Form, Result<(), Failure>), Failure>
     if editing.is_over() {
         return Err(interrupt::stopped());
     }
-    Ok((Form::from_text(&text, kind), ended))
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    Ok((Form::from_text(text, kind), ended))
 }
 
 /// Waits until the editor ends. When this program is to end, the editor is too, and [`io::ErrorKind::Interrupted`] says so.

@@ -328,3 +328,29 @@ fn an_address_behind_the_attachments_is_recognised() {
     let help = Place::new().run(&["submit", "--help"]);
     help.succeeded(&["sealdrop submit <ADDRESS> [OPTIONS]"]);
 }
+
+#[test]
+fn a_file_that_is_no_report_yet_says_what_is_missing() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    place
+        .write("bom.md", "\u{feff}# Title\n\nText.\n")
+        .write("text.md", "Text.\n")
+        .write("long.md", "x".repeat(3 << 20));
+    let submit = |file| place.run_for(&server, "submit", &["--yes", "--from", file]);
+    submit("bom.md").succeeded(&["Sent."]);
+    submit("text.md").refused(
+        2,
+        &[
+            "the report has no title",
+            "begin the file with a line `# Title`",
+        ],
+    );
+    submit("long.md").refused(
+        2,
+        &[
+            "long.md is larger than such a file can be (",
+            "shorten it, and send the longest part with --attach",
+        ],
+    );
+}
