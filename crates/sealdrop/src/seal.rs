@@ -39,7 +39,7 @@ pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
     args.key.as_deref().map(files::expect_new).transpose()?;
     let the_box = network::verify_box(read_box(&args.box_file)?, &address, false)?;
     let letter = Letter::report();
-    let (draft, _) = Draft::prepare(&args.report, letter, &address, &the_box, &[], output)?;
+    let (draft, _) = Draft::prepare(&args.report, letter, &address, &the_box, (&[], ""), output)?;
     let interrupt = Interrupt::catch();
     let mut drop_file = NewFile::create(&args.output)?;
     let record_file = Record::create(&args.output)?;
@@ -98,17 +98,19 @@ pub(crate) struct Draft {
     size: u64,
     /// Whether somebody typed some of it, which is nowhere else.
     is_written: bool,
+    /// What else to say at the review.
+    note: &'static str,
 }
 
 impl Draft {
     /// Looks at the attachments, completes the form, shows the review and asks whether to go on. `others` can be done instead with what was written, and
-    /// editing it again, always.
+    /// editing it again, always. `note` is said at the end of the review.
     pub(crate) fn prepare(
         args: &ReportArgs,
         letter: Letter,
         address: &Address,
         the_box: &VerifiedBox,
-        others: &[Wish],
+        (others, note): (&[Wish], &'static str),
         output: &Output,
     ) -> Result<(Self, Wish), Failure> {
         let form = Form::from_args(args, letter.kind)?;
@@ -121,6 +123,7 @@ impl Draft {
         loop {
             draft = Self::new(form, draft.letter, draft.attachments, the_box)?;
             draft.is_written = draft.form != given;
+            draft.note = note;
             let wish = draft.reviewed(args, address, &others, output)?;
             if wish != Wish::Edit {
                 return Ok((draft, wish));
@@ -141,6 +144,7 @@ impl Draft {
         let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
         let mut draft = Self::new(self.form.clone(), self.letter.clone(), attachments, the_box)?;
         draft.is_written = self.is_written;
+        draft.note = self.note;
         let wish = draft.reviewed(args, address, &[Wish::Keep], output)?;
         Ok((draft, wish))
     }
@@ -160,6 +164,9 @@ impl Draft {
             &self.the_box,
             output,
         );
+        if !self.note.is_empty() {
+            output.note(self.note);
+        }
         if args.yes {
             return Ok(Wish::Go);
         }
@@ -198,6 +205,7 @@ impl Draft {
             the_box: the_box.clone(),
             size: 0,
             is_written: false,
+            note: "",
         };
         draft.size = draft.sealer()?.len();
         Ok(draft)

@@ -27,6 +27,8 @@ use crate::seal::{Draft, IntoFailure as _};
 
 /// The status that says: not shaped as a drop for the roster of now.
 const STALE: u16 = 422;
+/// What whoever keeps no receipt should know before.
+const NO_RECEIPT: &str = "No receipt will be kept, so nothing can show later that it was left: --receipt FILE keeps one.\n";
 /// More bytes than a saved file key has.
 const KEY_ROOM: usize = 1 << 10;
 
@@ -59,7 +61,12 @@ pub(crate) fn send(
     args.save.as_deref().map(Record::expect_new).transpose()?;
     let mut the_box = network::fetch_box(&client, &address)?;
     let others = [Wish::Keep];
-    let prepared = Draft::prepare(&args.report, letter, &address, &the_box, &others, output);
+    let note = match args.receipt {
+        Some(_) => "",
+        None => NO_RECEIPT,
+    };
+    let ask = (&others[..], note);
+    let prepared = Draft::prepare(&args.report, letter, &address, &the_box, ask, output);
     let (mut draft, mut wish) = prepared?;
 
     let interrupt = Interrupt::catch();

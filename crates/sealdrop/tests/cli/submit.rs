@@ -154,9 +154,6 @@ fn a_draft_is_removed_when_the_program_is_ended_while_the_editor_runs() {
         let server = LyingServer::start();
         let place = Place::new();
         let mut command = place.edited(&server, ": > ready\nexec sleep 600");
-        command
-            .env_remove("XDG_RUNTIME_DIR")
-            .env("TMPDIR", place.folder.path());
         let mut child = command.spawn().unwrap();
         wait_for(|| place.files().contains(&"ready".to_owned()));
         assert_eq!(place.files().len(), 3, "the draft's folder is there");
@@ -257,6 +254,7 @@ fn the_review_shows_who_receives_it() {
         "roster 3, issued ",
         ", expires ",
         "credit: none",
+        "No receipt will be kept",
         "T\\x1b[31m",
         "The drop will be 68,752 bytes long",
     ] {
@@ -291,6 +289,13 @@ fn the_phrase_is_shown_once_and_kept_nowhere() {
         place.read("r.drop"),
         *server.state().bodies.values().next().unwrap()
     );
+}
+
+#[test]
+fn nothing_is_said_of_no_receipt_where_there_is_one() {
+    let server = LyingServer::start();
+    let run = Place::new().try_submit(&server, &["--receipt", "r.json"]);
+    assert!(!run.err.contains("No receipt"), "{}", run.err);
 }
 
 #[test]
