@@ -467,17 +467,21 @@ struct PrivateFolder(PathBuf);
 
 impl PrivateFolder {
     fn create() -> Result<Self, Failure> {
-        let in_memory = std::env::var_os("XDG_RUNTIME_DIR")
-            .map(PathBuf::from)
-            .filter(|path| path.is_dir());
+        let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let in_memory = own.into_iter().chain([PathBuf::from("/dev/shm")]);
         let mut random = [0; 8];
         system::rng().fill_bytes(&mut random);
-        let path = in_memory
-            .unwrap_or_else(std::env::temp_dir)
-            .join(format!("sealdrop-{}", encoding::hex(&random)));
+        let name = format!("sealdrop-{}", encoding::hex(&random));
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        for path in in_memory.filter(|path| path.is_dir()) {
+            let path = path.join(&name);
+            if builder.create(&path).is_ok() {
+                return Ok(Self(path));
+            }
+        }
+        let path = std::env::temp_dir().join(name);
         builder
             .create(&path)
             .map_err(|error| files::cannot_read(&path, &error))?;

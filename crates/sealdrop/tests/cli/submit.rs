@@ -402,3 +402,19 @@ fn first_report_and_a_long_one_are_one_request_of_one_shape() {
         (sent[1].path.as_str(), names(1), sent[1].body.len())
     );
 }
+
+#[test]
+fn a_draft_is_in_memory_where_there_is_such_a_place() {
+    if !std::path::Path::new("/dev/shm").is_dir() {
+        return;
+    }
+    let server = LyingServer::start();
+    let place = Place::new();
+    let script = "echo \"$1\" > where; printf '# T\\n\\nText.\\n' > \"$1\"";
+    let mut command = place.edited(&server, script);
+    let output = command.env_remove("XDG_RUNTIME_DIR").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let draft = String::from_utf8(place.read("where")).unwrap();
+    assert!(draft.starts_with("/dev/shm/sealdrop-"), "{draft}");
+    assert!(!std::path::Path::new(draft.trim()).exists());
+}
