@@ -17,7 +17,7 @@ use crate::output::{Output, word};
 /// A drop address stands in a project's SECURITY.md and looks like https://drop.example.org#sdbox1…; the part behind the # is the key
 /// that everything is checked against, so copy all of it. The server never sees your report: it is encrypted on this machine.
 #[derive(Parser)]
-#[command(name = "sealdrop", version, max_term_width = 100, after_long_help = help::PROGRAM, arg_required_else_help = true)]
+#[command(name = "sealdrop", version, max_term_width = 80, after_long_help = help::PROGRAM, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -308,7 +308,7 @@ pub(crate) fn completions(args: &CompletionsArgs, output: &Output) -> Result<(),
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "sealdrop", &mut script);
     let script = String::from_utf8_lossy(&script);
-    output.result(&script, fields! {"script": script});
+    output.verbatim(&script, fields! {"script": script});
     Ok(())
 }
 
@@ -327,7 +327,7 @@ pub(crate) fn man(args: &ManArgs, output: &Output) -> Result<(), Failure> {
     let Some(folder) = &args.output else {
         let page = render(command);
         let page = String::from_utf8_lossy(&page);
-        output.result(&page, fields! {"page": page});
+        output.verbatim(&page, fields! {"page": page});
         return Ok(());
     };
     std::fs::create_dir_all(folder).map_err(|error| crate::files::cannot_read(folder, &error))?;

@@ -8,11 +8,19 @@ use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 
+/// Lines are no longer, on a terminal.
+const MAX_WIDTH: usize = 80;
+/// On less than that text is left to the terminal.
+const MIN_WIDTH: usize = 20;
+
 /// Where and how to say things.
 pub(crate) struct Output {
     json: bool,
     colour_out: bool,
     colour_err: bool,
+    /// Columns of text on a terminal.
+    width_out: Option<usize>,
+    width_err: Option<usize>,
 }
 
 /// How a piece of text is set, on a terminal.
@@ -33,17 +41,24 @@ impl Output {
             json,
             colour_out: wanted && io::stdout().is_terminal(),
             colour_err: wanted && io::stderr().is_terminal(),
+            width_out: width(&io::stdout()),
+            width_err: width(&io::stderr()),
         }
     }
 
     /// Something to know on the way: a line on standard error.
     pub(crate) fn note(&self, text: &str) {
         // A closed terminal is no reason to stop half-way.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", wrapped(text, self.width_err));
     }
 
     /// The result: the text for people, or the object for programs.
     pub(crate) fn result(&self, text: &str, fields: Map<String, Value>) {
+        self.verbatim(&wrapped(text, self.width_out), fields);
+    }
+
+    /// The same with a text that is for a program too, and stays as it is.
+    pub(crate) fn verbatim(&self, text: &str, fields: Map<String, Value>) {
         let mut out = io::stdout();
         let written = if self.json {
             writeln!(out, "{}", Value::Object(fields))
@@ -100,6 +115,71 @@ impl Output {
     pub(crate) fn out(&self, style: Style, text: &str) -> String {
         set(self.colour_out, style, text)
     }
+}
+
+/// The columns for text, if it goes to a terminal: all of them, but no more than can be read well.
+#[cfg(unix)]
+fn width(stream: &(impl io::IsTerminal + std::os::fd::AsFd)) -> Option<usize> {
+    stream.is_terminal().then(|| {
+        let size = rustix::termios::tcgetwinsize(stream).ok();
+        let columns = size.map_or(0, |size| usize::from(size.ws_col));
+        // A terminal that does not know says 0.
+        if columns < MIN_WIDTH {
+            MAX_WIDTH
+        } else {
+            columns.min(MAX_WIDTH)
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn width(stream: &impl io::IsTerminal) -> Option<usize> {
+    stream.is_terminal().then_some(MAX_WIDTH)
+}
+
+/// Breaks lines between words. What has to be copied as it is stays whole: commands, and what stands further in.
+fn wrapped(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else {
+        return text.into();
+    };
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let words = line.trim_start_matches(' ');
+        let indent = &line[..line.len() - words.len()];
+        let is_fixed = indent.len() >= 4 || words.starts_with("sealdrop ");
+        let mut rest = words;
+        out.push_str(indent);
+        while let Some(at) = (!is_fixed)
+            .then(|| break_at(rest, width - indent.len()))
+            .flatten()
+        {
+            out.push_str(rest[..at].trim_end_matches(' '));
+            out.push('\n');
+            out.push_str(indent);
+            rest = rest[at..].trim_start_matches(' ');
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// Where a line that is too long is broken: behind the last word that fits, or the first. What sets colours takes no room.
+fn break_at(line: &str, width: usize) -> Option<usize> {
+    let line = line.trim_end_matches(['\n', ' ']);
+    let (mut column, mut last, mut is_code) = (0, None, false);
+    for (at, c) in line.char_indices() {
+        match c {
+            '\x1b' => is_code = true,
+            _ if is_code => is_code = c != 'm',
+            _ => {
+                if c == ' ' && (column <= width || last.is_none()) {
+                    last = Some(at);
+                }
+                column += 1;
+            }
+        }
+    }
+    last.filter(|at| column > width && *at > 0)
 }
 
 fn set(colour: bool, style: Style, text: &str) -> String {
@@ -165,6 +245,26 @@ macro_rules! fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_commands_are_not() {
+        let wrapped = |text| super::wrapped(text, Some(12));
+        assert_eq!(wrapped("one two three four"), "one two\nthree four");
+        assert_eq!(wrapped("exactly 12 c\nnext\n"), "exactly 12 c\nnext\n");
+        assert_eq!(wrapped("  one two three\n"), "  one two\n  three\n");
+        assert_eq!(wrapped("a-word-too-long and"), "a-word-too-long\nand");
+        assert_eq!(
+            wrapped("\x1b[1mone two\x1b[0m four"),
+            "\x1b[1mone two\x1b[0m four"
+        );
+        for whole in [
+            "  sealdrop check --receipt r.json\n",
+            "    twelve words, or a promise\n",
+        ] {
+            assert_eq!(wrapped(whole), whole);
+        }
+        assert_eq!(super::wrapped("one two three", None), "one two three");
+    }
 
     #[test]
     fn a_name_in_a_command_is_one_word_of_a_shell() {

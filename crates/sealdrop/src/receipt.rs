@@ -73,8 +73,9 @@ pub(crate) fn phrase_text(words: &str, output: &Output) -> String {
         .collect();
     format!(
         "Your phrase, shown this once:\n\n{lines}\n\
-         Write it down and keep it from others. It is the only key to this conversation: whoever has it can read the answers and write as\n\
-         you, and without it nobody can, you included. It is stored nowhere and cannot be recovered.\n"
+         Write it down and keep it from others. It is the only key to this conversation:\n\
+         whoever has it can read the answers and write as you, and without it nobody can,\n\
+         you included. It is stored nowhere and cannot be recovered.\n"
     )
 }
 

@@ -1,7 +1,8 @@
 //! Every refusal that needs no server, in its exact words.
 
-use crate::Place;
 use crate::support::LyingServer;
+use crate::terminal::Terminal;
+use crate::{Place, REPORT};
 
 const BOX: &str = "sdbox1j89yt3j5m5stqywt0n203tu4p3vhw3257zmff67q3rcvlw06sgqsaa3nxg";
 
@@ -353,4 +354,22 @@ fn a_file_that_is_no_report_yet_says_what_is_missing() {
             "shorten it, and send the longest part with --attach",
         ],
     );
+}
+
+#[test]
+fn nothing_is_wider_than_a_terminal_but_what_is_to_be_copied() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    let args = [&REPORT[..], &["--receipt", "r.json"]].concat();
+    let (code, shown) = Terminal::start(place.submit_command(&server, &args)).end();
+    assert_eq!(code, Some(0), "{shown}");
+    let is_command = |line: &&str| line.trim_start().starts_with("sealdrop ");
+    // A bar of progress fills the line and is overwritten.
+    let lines = shown.lines().map(|line| line.rsplit('\r').next().unwrap());
+    for line in lines.filter(|line| !is_command(line) && !line.contains("sending")) {
+        assert!(
+            line.replace("\u{1b}[", "").chars().count() <= 90,
+            "{line:?}"
+        );
+    }
 }
