@@ -180,6 +180,9 @@ fn changed(path: &Path) -> io::Error {
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let mut failure = files::cannot_read(path, error);
+    if error.kind() == io::ErrorKind::IsADirectory {
+        failure = failure.hint("pack it into one file first, for instance with tar");
+    }
     failure.message = format!("the attachment {}", failure.message);
     failure
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
+use clap::{Arg, ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use sealdrop_client::Proxy;
 
@@ -138,7 +138,7 @@ pub(crate) struct SubmitArgs {
     /// Write the receipt here, and its secret part, the file key, to FILE.key, readable by you alone; to prove later what the report says, add --save
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, to be posted later if it cannot be sent now; `verify` needs it to show what was logged: receipt and key prove nothing about its content without it
+    /// Keep the sealed drop, to be posted later if it cannot be sent now; `verify` needs it to show what was logged: receipt and key prove nothing about its content without it. Ctrl-C keeps nothing
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,
 }
@@ -245,7 +245,7 @@ pub(crate) struct ReplyArgs {
     /// Write the receipt here, and its secret part, the file key, to FILE.key
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, to be posted later if it cannot be sent now
+    /// Keep the sealed drop, to be posted later if it cannot be sent now. Ctrl-C keeps nothing
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,
 }
@@ -267,7 +267,7 @@ pub(crate) struct WithdrawArgs {
     /// Write the receipt here, and its secret part, the file key, to FILE.key
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, to be posted later if it cannot be sent now
+    /// Keep the sealed drop, to be posted later if it cannot be sent now. Ctrl-C keeps nothing
     #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,
 }
@@ -304,16 +304,31 @@ pub(crate) struct ManArgs {
     pub(crate) output: Option<PathBuf>,
 }
 
+/// The command line as a whole. What needs no network accepts the options for it, as all commands do, and does not list them.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|subcommand| {
+        if !["seal", "verify", "completions", "man"].contains(&subcommand.get_name()) {
+            return subcommand;
+        }
+        let unlisted = |id| Arg::new(id).long(id).hide(true);
+        subcommand.args([
+            unlisted("tor").action(ArgAction::SetTrue),
+            unlisted("proxy"),
+            unlisted("ca"),
+        ])
+    })
+}
+
 pub(crate) fn completions(args: &CompletionsArgs, output: &Output) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "sealdrop", &mut script);
+    clap_complete::generate(args.shell, &mut command(), "sealdrop", &mut script);
     let script = String::from_utf8_lossy(&script);
     output.verbatim(&script, fields! {"script": script});
     Ok(())
 }
 
 pub(crate) fn man(args: &ManArgs, output: &Output) -> Result<(), Failure> {
-    let mut command = Cli::command();
+    let mut command = command();
     command.build();
     let render = |command: clap::Command| {
         let mut page = Vec::new();
@@ -361,7 +376,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

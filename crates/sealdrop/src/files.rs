@@ -113,6 +113,27 @@ pub(crate) fn expect_new(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// That what is going to be written does not get in its own way: options and the files that they name.
+pub(crate) fn expect_different(files: &[(&str, &Path)]) -> Result<(), Failure> {
+    for (i, (option, path)) in files.iter().enumerate() {
+        let same = |(_, other): &&(&str, &Path)| place(other) == place(path);
+        if let Some((other, _)) = files[..i].iter().find(same) {
+            return Err(Failure::usage(format!(
+                "{other} and {option} would both write {}",
+                path.display()
+            ))
+            .hint("give two names"));
+        }
+    }
+    Ok(())
+}
+
+/// The path without what says the same in another way, as far as it exists.
+fn place(path: &Path) -> PathBuf {
+    let folder = fs::canonicalize(parent(path)).unwrap_or_else(|_| parent(path).into());
+    folder.join(path.file_name().unwrap_or_default())
+}
+
 /// A small file that the program was told to read, at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
@@ -140,9 +161,7 @@ pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => {
             failure.hint("its permissions do not let you; copy it to where you can read it")
         }
-        io::ErrorKind::IsADirectory => {
-            failure.hint("it is a folder: pack it into one file first, for instance with tar")
-        }
+        io::ErrorKind::IsADirectory => failure.hint("give the name of a file in it"),
         _ => failure,
     }
 }
@@ -158,6 +177,9 @@ fn cannot_create(path: &Path, error: &io::Error) -> Failure {
             failure.hint("nothing is overwritten; give another name, or move that file away")
         }
         io::ErrorKind::NotFound => failure.hint("the folder does not exist; make it first"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            failure.hint("you may not write to that folder; give a name in one of your own")
+        }
         _ => failure,
     }
 }
@@ -219,4 +241,19 @@ pub(crate) fn beside(receipt: &Path, ending: &str) -> PathBuf {
     let mut name = receipt.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_nobody_may_write_to_has_its_hint() {
+        let failure = cannot_create(
+            Path::new("/r.json"),
+            &io::ErrorKind::PermissionDenied.into(),
+        );
+        assert_eq!(failure.message, "/r.json cannot be made: permission denied");
+        assert!(failure.hint.unwrap().contains("a name in one of your own"));
+    }
 }

@@ -34,6 +34,13 @@ pub(crate) const MAX_BOX_FILE: usize = 2 << 20;
 
 pub(crate) fn run(args: &SealArgs, output: &Output) -> Result<(), Failure> {
     let address = network::address(&args.address)?;
+    let record_path = record::path(&args.output);
+    let mut written = vec![
+        ("--output", args.output.as_path()),
+        ("what is kept beside --output", &record_path),
+    ];
+    written.extend(args.key.as_deref().map(|path| ("--key", path)));
+    files::expect_different(&written)?;
     files::expect_new(&args.output)?;
     Record::expect_new(&args.output)?;
     args.key.as_deref().map(files::expect_new).transpose()?;

@@ -21,7 +21,7 @@ use crate::post::FileSource;
 use crate::progress::Progress;
 use crate::prompt::{self, Wish};
 use crate::receipt;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::review;
 use crate::seal::{Draft, IntoFailure as _};
 
@@ -48,14 +48,16 @@ pub(crate) fn send(
     let client = network::client(&address.origin, options.clone(), None)?;
     // What would fail at the end fails here, before anybody writes a report.
     let key_path = args.receipt.as_deref().map(files::key_path);
-    for path in [
-        args.receipt.as_deref(),
-        key_path.as_deref(),
-        args.save.as_deref(),
-    ]
-    .into_iter()
-    .flatten()
-    {
+    let record_path = args.save.as_deref().map(record::path);
+    let written = [
+        ("--receipt", args.receipt.as_deref()),
+        ("the file key of --receipt", key_path.as_deref()),
+        ("--save", args.save.as_deref()),
+        ("what is kept beside --save", record_path.as_deref()),
+    ];
+    let written = written.map(|(option, path)| path.map(|path| (option, path)));
+    files::expect_different(&written.into_iter().flatten().collect::<Vec<_>>())?;
+    for (_, path) in written[..3].iter().flatten() {
         files::expect_new(path)?;
     }
     args.save.as_deref().map(Record::expect_new).transpose()?;

@@ -373,3 +373,56 @@ fn nothing_is_wider_than_a_terminal_but_what_is_to_be_copied() {
         );
     }
 }
+
+#[test]
+fn two_files_of_one_name_are_refused_before_anything_is_asked() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    for args in [
+        ["--receipt", "same", "--save", "same"],
+        ["--receipt", "a", "--save", "./a.key"],
+        ["--receipt", "a.box", "--save", "a"],
+    ] {
+        let run = place.try_submit(&server, &args);
+        run.refused(2, &["would both write", "give two names"]);
+    }
+    let args = ["-o", "r.drop", "--key", "r.drop"];
+    place
+        .seal(&server, &args)
+        .refused(2, &["--output and --key would both write r.drop"]);
+    assert!(server.requests().is_empty());
+    assert_eq!(place.files(), [""; 0]);
+}
+
+#[test]
+fn a_folder_in_place_of_a_file_is_said_to_be_one_once() {
+    let server = LyingServer::start();
+    let place = Place::new();
+    std::fs::create_dir(place.path("folder")).unwrap();
+    let run = place.run_for(&server, "submit", &["--from", "folder"]);
+    assert_eq!(
+        run.err,
+        "error: folder cannot be read: it is a folder\n  give the name of a file in it\n"
+    );
+}
+
+#[test]
+fn what_needs_no_network_lists_no_options_for_it() {
+    let place = Place::new();
+    for command in ["seal", "verify", "completions", "man"] {
+        let run = place.run(&[command, "--help"]);
+        run.succeeded(&["--json"]);
+        for option in ["--tor", "--proxy", "--ca"] {
+            assert!(!run.out.contains(option), "{command} {option}");
+        }
+    }
+    for command in ["submit", "box", "post", "check", "reply", "withdraw"] {
+        place
+            .run(&[command, "--help"])
+            .succeeded(&["--tor", "--proxy", "--ca"]);
+    }
+    // They do no harm.
+    for args in [["--tor", "man"], ["man", "--tor"]] {
+        place.run(&args).succeeded(&[]);
+    }
+}
