@@ -233,8 +233,8 @@ pub(crate) struct Inbox {
     pub(crate) unopened: u64,
 }
 
-/// Sorts drops into cases, opening those without a verdict. `drops` are in the order of the log, by which the first of two equal messages is the
-/// message and the second a replay.
+/// Sorts drops into cases, opening those without a verdict. `drops` are in the order of the log, by which the first of two equal messages of a
+/// conversation is the message and the second a replay. A message id alone says nothing: whoever writes a report chooses it.
 pub(crate) fn sort(
     home: &Home,
     opener: &Opener<'_>,
@@ -277,7 +277,11 @@ pub(crate) fn sort(
                 let reason = "a self-test, as a bundle says; without an identity that cannot be checked here";
                 inbox.quarantine.push((drop.clone(), reason.into()));
             }
-            Verdict::Opened { message, .. } if !messages.insert(message.clone()) => {
+            Verdict::Opened {
+                conversation,
+                message,
+                ..
+            } if !messages.insert((conversation.clone(), message.clone())) => {
                 inbox.quarantine.push((drop.clone(), "replay".into()));
             }
             Verdict::Opened {

@@ -206,6 +206,24 @@ fn stranger_replays_a_drop() {
     assert_eq!(inbox["quarantine"][0]["reason"], "replay");
 }
 
+#[test]
+fn reporter_takes_another_ones_message_id_to_make_it_a_replay() {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let [mut first, mut second] = [1, 2].map(|seed| Reporter::new(seed, roster.box_key()));
+    let honest = second.report(&roster, Kind::Report, "an honest report", &[]);
+    let mut hostile = first.report(&roster, Kind::Report, "came first", &[]);
+    hostile.message = honest.message;
+    let drops = [
+        first.seal(&roster, &hostile, &[]),
+        second.seal(&roster, &honest, &[]),
+    ];
+    deliver(&bench, &drops);
+    let inbox = bench.json("ana", &["inbox"]);
+    assert_eq!(inbox["cases"].as_array().unwrap().len(), 2, "{inbox}");
+    assert_eq!(inbox["quarantine"], serde_json::json!([]));
+}
+
 /// Mends the checksum of a header that was changed.
 fn with_checksum(mut header: [u8; BLOCK]) -> [u8; BLOCK] {
     header[148..156].fill(b' ');
