@@ -51,9 +51,12 @@ const MAX_SLIPS: usize = 4_096;
 pub(crate) struct Out {
     /// The bundle to write; a file that is there is not replaced
     file: PathBuf,
-    /// Take every drop along, not only those without a verdict on this machine
+    /// Take every drop along, also those that were opened on this machine
     #[arg(long)]
     all: bool,
+    /// Leave out drops that were opened elsewhere, as a bundle said that came here. Nobody signs for that: watch what `inbox --bundle` then misses
+    #[arg(long, conflicts_with = "all")]
+    new: bool,
     /// Hand the answers that wait here over to the machine that takes the bundle in, which posts them instead of this one. A machine that does not
     /// connect does so anyway
     #[arg(long)]
@@ -66,9 +69,10 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     let ledgers = Ledger::load_all(home)?;
     let listed = Listed::load(home)?;
     let verdicts = Verdicts::load(home)?;
+    // An unsigned word must not keep a report from whoever can open it, unless the user asks for that.
     let has_verdict = |drop: &Known| {
         let digest = hex(&drop.digest);
-        verdicts.drops.contains_key(&digest) || verdicts.said.contains_key(&digest)
+        verdicts.drops.contains_key(&digest) || (args.new && verdicts.said.contains_key(&digest))
     };
     let (drops, left_out): (Vec<Known>, Vec<Known>) = known_drops(home, &ledgers, &listed)
         .into_iter()

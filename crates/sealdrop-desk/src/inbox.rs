@@ -2,6 +2,7 @@
 
 use sealdrop_client::show;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use sealdrop_open::{Identity, NoAttachments, Quarantine};
 use serde_json::{Value, json};
 
 use crate::answer::{forecast_json, forecast_line, show_sent};
-use crate::bodies::Bodies;
+use crate::bodies::{self, Bodies};
 use crate::bundle::Bundle;
 use crate::context::{Answer, Context, heading, usage};
 use crate::home::{Home, Profile, new_file, unwritable};
@@ -46,6 +47,8 @@ pub(crate) struct Desk<'a> {
     identities: Vec<Identity>,
     voice: Option<SecretKey<VoiceRole>>,
     drops: Vec<Known>,
+    /// Drops that a bundle does not carry.
+    elsewhere: HashSet<[u8; 32]>,
     bodies: Box<dyn Bodies + 'a>,
     verdicts: Verdicts,
     is_bundle: bool,
@@ -72,9 +75,19 @@ impl<'a> Desk<'a> {
         let is_bundle = bundle.is_some();
         let ledgers = Ledger::load_all(home)?;
         let all = known_drops(home, &ledgers, &Listed::load(home)?);
-        let (drops, bodies): (Vec<Known>, Box<dyn Bodies + 'a>) = match bundle {
-            Some(bundle) => (bundle.drops_in_order(&all), Box::new(bundle)),
-            None => (all, Box::new(BorrowedHome(home))),
+        let (mut drops, mut elsewhere) = (all, HashSet::new());
+        let bodies: Box<dyn Bodies + 'a> = match bundle {
+            Some(bundle) => {
+                let carried = bundle.drops_in_order(&drops);
+                elsewhere = drops.iter().map(|drop| drop.digest).collect();
+                for drop in carried {
+                    if !elsewhere.remove(&drop.digest) {
+                        drops.push(drop);
+                    }
+                }
+                Box::new(bundle)
+            }
+            None => Box::new(BorrowedHome(home)),
         };
         let rosters = Rosters::load(home, &profile.box_key)?;
         Ok(Self {
@@ -84,6 +97,7 @@ impl<'a> Desk<'a> {
             identities,
             voice,
             drops,
+            elsewhere,
             bodies,
             verdicts: Verdicts::load(home)?,
             is_bundle,
@@ -108,6 +122,7 @@ impl<'a> Desk<'a> {
             &self.opener(),
             &mut verdicts,
             &self.drops,
+            |drop| self.elsewhere.contains(&drop.digest),
             |drop| {
                 if context.is_chatty() && drop.size > 64 << 20 {
                     context.remark(format_args!(
@@ -152,6 +167,31 @@ impl<'a> Desk<'a> {
             rest.push((drop, reason));
         }
         inbox.quarantine = rest;
+        let roster = self.rosters.latest().map(|latest| latest.roster());
+        let now = sealdrop_client::system::now();
+        for drop in std::mem::take(&mut inbox.missing) {
+            let is_expired = roster.is_some_and(|roster| {
+                let mut windows = drop.windows();
+                windows.all(|window| {
+                    window.is_expired(roster.window_length(), roster.retention(), now)
+                })
+            });
+            if self.is_bundle && bodies::is_here(self.home, &drop) {
+                // It is no loss that the bundle does not carry it too.
+            } else if meant(&drop, &ours, &self.rosters, &self.ledgers) == Meant::ForOthers {
+                inbox.for_others.push(drop);
+            } else if is_expired {
+                inbox.expired.push(drop);
+            } else {
+                inbox.missing.push(drop);
+            }
+        }
+    }
+
+    /// Whether no `sync` on this machine could tell why a drop is not here. Then the log says which there must be, and nobody else does: a bundle is not
+    /// signed, and what carries it can take drops out.
+    fn is_carried(&self) -> bool {
+        self.is_bundle || self.profile.device.is_none()
     }
 
     /// The key that signs answers, once.
@@ -416,11 +456,45 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         }
     };
     let missing = format!("known from the log and not here: {}", desk.how_to_get());
-    rest(inbox.missing, &missing);
+    rest(
+        if desk.is_carried() {
+            0
+        } else {
+            inbox.missing.len() as u64
+        },
+        &missing,
+    );
+    rest(
+        inbox.expired.len() as u64,
+        "known from the log and never here: their windows have expired; a member who has them can carry them here with `sealdrop-desk bundle out --all`",
+    );
     rest(
         inbox.unopened,
         "not opened: there is no identity here; carry them to the machine that has one with `sealdrop-desk bundle out`",
     );
+    if desk.is_carried()
+        && let Some(last) = desk.ledgers.last().and_then(Ledger::last_window)
+    {
+        // Whoever carries bundles can keep back the newest; only the user can tell that it is time for one.
+        lines.push(format!(
+            "\nThe log that came here ends {}.",
+            show::time(last.end(window))
+        ));
+    }
+    let is_short = desk.is_carried() && !inbox.missing.is_empty();
+    if is_short {
+        lines.push(format!(
+            "\nNOT HERE: {} in the log, and neither {} nor ever opened on this machine:",
+            counted(inbox.missing.len(), "drop"),
+            if desk.is_bundle {
+                "in this bundle"
+            } else {
+                "in this folder"
+            }
+        ));
+        lines.extend(inbox.missing.iter().map(|drop| drop_line(drop, window)));
+        lines.push("Somebody may have taken them out on the way. On the machine that connects: `sealdrop-desk sync`, then `bundle out --all`.".into());
+    }
     let latest = desk.rosters.latest().map(|latest| latest.roster());
     let forecast = match latest {
         Some(roster) => Some(Outbox::load(home)?.forecast(roster, sealdrop_client::system::now())),
@@ -444,8 +518,16 @@ pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Re
         .iter()
         .map(|(drop, machine)| json!({ "digest": hex(&drop.digest), "window": drop.window.0, "index": drop.index, "machine": machine }))
         .collect();
-    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": inbox.missing, "unopened": inbox.unopened, "outbox": forecast.as_ref().map(forecast_json) });
-    Ok(Answer::new(json, lines.join("\n")))
+    let missing: Vec<Value> = inbox
+        .missing
+        .iter()
+        .map(|drop| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index }))
+        .collect();
+    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": missing.len(), "missing_drops": missing, "expired": inbox.expired.len(), "unopened": inbox.unopened, "outbox": forecast.as_ref().map(forecast_json) });
+    Ok(Answer {
+        failed: is_short,
+        ..Answer::new(json, lines.join("\n"))
+    })
 }
 
 /// `1 report`, `2 reports`.

@@ -62,6 +62,20 @@ pub(crate) enum Verdict {
     },
 }
 
+impl Verdict {
+    /// What makes another drop with the same a replay: conversation and message.
+    fn message(&self) -> Option<(String, String)> {
+        match self {
+            Self::Opened {
+                conversation,
+                message,
+                ..
+            } => Some((conversation.clone(), message.clone())),
+            Self::Quarantined { .. } => None,
+        }
+    }
+}
+
 impl Verdicts {
     pub(crate) fn load(home: &Home) -> Result<Self> {
         home.read_json(FILE)
@@ -85,6 +99,18 @@ impl Verdicts {
             _ => true,
         };
         stands.then_some(verdict)
+    }
+
+    /// The messages of drops that were opened here and are none of `drops`: they came in a bundle, and in no log.
+    fn messages_besides(&self, drops: &[Known]) -> HashSet<(String, String)> {
+        let known: HashSet<String> = drops.iter().map(|drop| hex(&drop.digest)).collect();
+        let besides = self
+            .drops
+            .iter()
+            .filter(|(digest, _)| !known.contains(*digest));
+        besides
+            .filter_map(|(_, verdict)| verdict.message())
+            .collect()
     }
 
     /// The number of a conversation's case; a new one if it is new.
@@ -227,26 +253,40 @@ pub(crate) struct Inbox {
     pub(crate) quarantine: Vec<(Known, String)>,
     /// Drops that do not open here and were not meant to.
     pub(crate) for_others: Vec<Known>,
-    /// Drops that are known and not here.
-    pub(crate) missing: u64,
+    /// Drops that are known, are not here, and were never opened here.
+    pub(crate) missing: Vec<Known>,
+    /// The same, of windows that have expired.
+    pub(crate) expired: Vec<Known>,
     /// Drops that nobody has looked into yet, because there is no identity here.
     pub(crate) unopened: u64,
 }
 
 /// Sorts drops into cases, opening those without a verdict. `drops` are in the order of the log, by which the first of two equal messages of a
 /// conversation is the message and the second a replay. A message id alone says nothing: whoever writes a report chooses it.
+///
+/// Those for which `is_elsewhere` says so are not sorted: a bundle carries some, and of the others it counts what was found when they were here, so that
+/// a replay in a later bundle is one.
 pub(crate) fn sort(
     home: &Home,
     opener: &Opener<'_>,
     verdicts: &mut Verdicts,
     drops: &[Known],
+    is_elsewhere: impl Fn(&Known) -> bool,
     mut opening: impl FnMut(&Known),
 ) -> Result<Inbox> {
     let guard = Guard { home };
     let mut inbox = Inbox::default();
     let mut messages = HashSet::new();
     let mut opened = Vec::new();
+    let loose = verdicts.messages_besides(drops);
     for drop in drops {
+        if is_elsewhere(drop) {
+            match verdicts.drops.get(&hex(&drop.digest)) {
+                Some(verdict) => messages.extend(verdict.message()),
+                None => inbox.missing.push(drop.clone()),
+            }
+            continue;
+        }
         let verdict = match verdicts.get(drop, opener.identities) {
             Some(verdict) => verdict.clone(),
             None if opener.identities.is_empty() => {
@@ -256,7 +296,7 @@ pub(crate) fn sort(
             None => {
                 opening(drop);
                 let Some((verdict, keep)) = guard.judge(opener, drop)? else {
-                    inbox.missing += 1;
+                    inbox.missing.push(drop.clone());
                     continue;
                 };
                 if keep {
@@ -265,6 +305,15 @@ pub(crate) fn sort(
                 verdict
             }
         };
+        // Behind what the log has come those that it does not have, in the order in which they came here.
+        if drop.index.is_none()
+            && verdict
+                .message()
+                .is_some_and(|message| loose.contains(&message))
+        {
+            inbox.quarantine.push((drop.clone(), "replay".into()));
+            continue;
+        }
         match verdict {
             Verdict::Quarantined { reason, .. } => inbox.quarantine.push((drop.clone(), reason)),
             // That it is a self-test is for a signature to say, which nobody can check here: an unsigned word must not put a report out of sight.

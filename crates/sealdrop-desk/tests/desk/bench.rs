@@ -7,7 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use sealdrop_client::BoxFile;
 use sealdrop_core::drop::FileKey;
-use sealdrop_core::drop::archive::{BLOCK, member_header};
+use sealdrop_core::drop::archive::{BLOCK, member_header, parse_member_header};
 use sealdrop_core::encoding::from_base64_array;
 use sealdrop_core::key::{BoxKey, BoxSecret};
 use sealdrop_core::note::Note;
@@ -159,6 +159,24 @@ impl Bench {
         bytes.resize(bytes.len() + 2 * BLOCK, 0);
         std::fs::write(self.path(name), bytes).unwrap();
         self.arg(name)
+    }
+
+    /// Somebody who carries a bundle takes a drop out of it.
+    pub(crate) fn strip(&self, name: &str, digest: &str) {
+        let bundle = std::fs::read(self.path(name)).unwrap();
+        let (mut stripped, mut at) = (Vec::new(), 0);
+        while let Some((name, size)) =
+            parse_member_header(bundle[at..][..BLOCK].try_into().unwrap())
+        {
+            let end = at + BLOCK + (size as usize).next_multiple_of(BLOCK);
+            if !name.contains(digest) {
+                stripped.extend_from_slice(&bundle[at..end]);
+            }
+            at = end;
+        }
+        stripped.extend_from_slice(&[0; 2 * BLOCK]);
+        assert!(stripped.len() < bundle.len());
+        std::fs::write(self.path(name), stripped).unwrap();
     }
 
     /// The private key of the box, from ana's keyring: for rosters that no desk would sign.

@@ -1,5 +1,6 @@
 //! Machines that never connect.
 
+use sealdrop_core::encoding::hex;
 use sealdrop_core::report::Kind;
 
 use crate::bench::{Bench, Reporter, run};
@@ -88,9 +89,12 @@ fn drops_go_to_the_machine_with_the_identity_and_verdicts_come_back() {
         inbox.contains("no identity here to read it") && inbox.contains("1 in quarantine"),
         "{inbox}"
     );
-    // What has a verdict need not be carried again.
-    let again = bench.json("laptop", &["bundle", "out", &bench.arg("again.tar")]);
-    assert_eq!(again["drops"], 0);
+    // What has a verdict need not be carried again, if one trusts what brought it.
+    let again = bench.arg("again.tar");
+    let out = bench.json("laptop", &["bundle", "out", "--new", &again]);
+    assert_eq!(out["drops"], 0);
+    let inbox = bench.json("cellar", &["inbox", "--bundle", &again]);
+    assert_eq!(inbox["missing"], 0, "it has opened them: {inbox}");
 }
 
 #[test]
@@ -265,13 +269,14 @@ fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
     let verdicts = serde_json::json!({ "drops": { digest: { "quarantined": { "reason": "damaged" } } }, "cases": {} });
     let bundle = bench.forge("forged.tar", &[("verdicts.json", verdicts)]);
     bench.desk("laptop", &["bundle", "in", &bundle]).ok();
-    // What is not carried because of it is said.
+    // The drop is carried all the same.
+    let out = bench.json("laptop", &["bundle", "out", &bench.arg("out.tar")]);
+    assert_eq!(out["drops"], 1);
+    // Whoever trusts verdicts is told what they cost.
     let out = bench
-        .desk("laptop", &["bundle", "out", &bench.arg("out.tar")])
+        .desk("laptop", &["bundle", "out", "--new", &bench.arg("out.tar")])
         .ok();
     assert!(out.contains("1 with a verdict left out"), "{out}");
-    let all = bench.json("laptop", &["bundle", "out", "--all", &bench.arg("all.tar")]);
-    assert_eq!(all["drops"], 1);
     // Were an identity to come to this machine, it would look for itself.
     std::fs::copy(
         bench.path("laptop/inbox.json"),
@@ -280,6 +285,143 @@ fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
     .unwrap();
     let inbox = bench.desk("ana", &["inbox"]).ok();
     assert!(inbox.contains("not to be hidden"), "{inbox}");
+}
+
+/// Ana's box with ben in it, whose only machine never connects; and these reports in its log, which ana has fetched.
+fn with_cellar(titles: &[&str]) -> (Bench, Vec<String>) {
+    let bench = Bench::new();
+    bench.init("cellar", "ben", &["--offline", "--no-recovery"]);
+    bench.add_card("cellar");
+    bench.desk("ana", &["publish"]).ok();
+    let roster = bench.server.roster();
+    let drops = (1..).zip(titles).map(|(seed, title)| {
+        Reporter::new(seed, roster.box_key()).drop(&roster, Kind::Report, title)
+    });
+    let drops = drops.map(|drop| hex(&bench.server.accept(&drop, bench.past(9))));
+    let drops = drops.collect();
+    bench.server.close(bench.past(9));
+    bench.desk("ana", &["sync"]).ok();
+    (bench, drops)
+}
+
+#[test]
+fn a_drop_that_was_taken_out_of_a_bundle_is_missed() {
+    let (bench, drops) = with_cellar(&["one", "two", "three"]);
+    let bundle = bench.arg("b.tar");
+    bench.desk("ana", &["bundle", "out", &bundle]).ok();
+    bench.strip("b.tar", &drops[1]);
+    let inbox = ["inbox", "--bundle", &bundle];
+    bench
+        .desk("cellar", &inbox)
+        .fails(1, &["one", "three", "1 drop in the log", &drops[1][..16]]);
+    let json = bench.desk("cellar", &["--json", "inbox", "--bundle", &bundle]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["missing_drops"][0]["digest"], drops[1], "{json}");
+    // So it is when the bundle is taken in, by a machine that cannot ask the server.
+    bench.desk("cellar", &["bundle", "in", &bundle]).ok();
+    bench
+        .desk("cellar", &["inbox"])
+        .fails(1, &["1 drop in the log", &drops[1][..16]]);
+    // What was opened here once is not missed in later bundles.
+    bench.desk("ana", &["bundle", "out", "--all", &bundle]).ok();
+    let said = bench.desk("cellar", &inbox).ok();
+    assert!(said.contains("two") && !said.contains("NOT HERE"), "{said}");
+    bench.strip("b.tar", &drops[1]);
+    bench.desk("cellar", &inbox).ok();
+}
+
+#[test]
+fn drops_that_can_come_no_more_are_counted_and_not_missed() {
+    let bench = Bench::new();
+    bench.desk("ana", &["publish", "--retention", "18000"]).ok();
+    let report = |title: &str, ago: u64| {
+        let roster = bench.server.roster();
+        let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, title);
+        bench.server.accept(&drop, bench.past(ago));
+        bench.server.close(bench.past(ago));
+    };
+    report("from before ben joined", 9);
+    bench.init("cellar", "ben", &["--offline", "--no-recovery"]);
+    bench.add_card("cellar");
+    bench.desk("ana", &["publish"]).ok();
+    bench.server.close(bench.past(8));
+    report("expired before anyone came", 7);
+    bench.server.lock().bodies.clear();
+    bench.server.lock().listed.clear();
+    bench.desk("ana", &["sync"]).ok();
+    let bundle = bench.arg("b.tar");
+    bench.desk("ana", &["bundle", "out", &bundle]).ok();
+    let json = bench.json("cellar", &["inbox", "--bundle", &bundle]);
+    assert_eq!(json["not_for_you"].as_array().unwrap().len(), 1, "{json}");
+    assert_eq!(json["expired"], 1, "{json}");
+    assert_eq!(json["missing"], 0);
+}
+
+#[test]
+fn a_replay_in_a_later_bundle_is_one() {
+    let (bench, first) = with_cellar(&[]);
+    assert!(first.is_empty());
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let report = reporter.report(&roster, Kind::Report, "once", &[]);
+    let [first, again] = [(); 2].map(|()| reporter.seal(&roster, &report, &[]));
+    let first = hex(&bench.server.accept(&first, bench.past(8)));
+    bench.server.close(bench.past(8));
+    bench.desk("ana", &["sync"]).ok();
+    let bundle = bench.arg("b.tar");
+    bench.desk("ana", &["bundle", "out", &bundle]).ok();
+    let inbox = ["inbox", "--bundle", &bundle];
+    assert_eq!(bench.json("cellar", &inbox)["cases"][0]["messages"], 1);
+    let again = hex(&bench.server.accept(&again, bench.past(7)));
+    bench.server.close(bench.past(7));
+    bench.desk("ana", &["sync"]).ok();
+    bench.desk("ana", &["bundle", "out", &bundle]).ok();
+    bench.strip("b.tar", &first);
+    let json = bench.json("cellar", &inbox);
+    assert_eq!(json["quarantine"][0]["digest"], again, "{json}");
+    assert_eq!(json["quarantine"][0]["reason"], "replay");
+    assert_eq!(json["cases"], serde_json::json!([]));
+    // The log says which came first, in whatever order bundles come.
+    bench.init("attic", "ben", &["--offline", "--no-recovery"]);
+    for file in ["keyring.age", "desk.json"] {
+        std::fs::copy(
+            bench.path(&format!("cellar/{file}")),
+            bench.path(&format!("attic/{file}")),
+        )
+        .unwrap();
+    }
+    bench
+        .desk("attic", &inbox)
+        .fails(1, &["once", "NOT HERE", &first[..16]]);
+    bench.desk("ana", &["bundle", "out", "--all", &bundle]).ok();
+    bench.strip("b.tar", &again);
+    let json = bench.json("attic", &inbox);
+    assert_eq!(json["cases"][0]["messages"], 1, "{json}");
+    assert_eq!(json["quarantine"], serde_json::json!([]));
+}
+
+#[test]
+fn a_replay_in_a_later_bundle_is_one_before_the_log_has_either() {
+    let (bench, _) = with_cellar(&[]);
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let report = reporter.report(&roster, Kind::Report, "once", &[]);
+    let bundle = bench.arg("b.tar");
+    let mut carry = |ago: u64| {
+        let drop = reporter.seal(&roster, &report, &[]);
+        let digest = hex(&bench.server.accept(&drop, bench.past(ago)));
+        bench.desk("ana", &["sync"]).ok();
+        bench.desk("ana", &["bundle", "out", &bundle]).ok();
+        digest
+    };
+    let inbox = || bench.json("cellar", &["inbox", "--bundle", &bundle]);
+    let first = carry(1);
+    assert_eq!(inbox()["cases"][0]["messages"], 1);
+    let again = carry(0);
+    bench.strip("b.tar", &first);
+    let json = inbox();
+    assert_eq!(json["quarantine"][0]["digest"], again, "{json}");
+    assert_eq!(json["quarantine"][0]["reason"], "replay");
 }
 
 #[test]
