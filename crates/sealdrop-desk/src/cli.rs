@@ -123,6 +123,9 @@ pub(crate) enum Command {
         /// Also list, one by one, what is only counted otherwise: self-tests by `doctor`, and drops that were never meant for you
         #[arg(long)]
         all: bool,
+        /// Open again what this program failed at or was stopped in: drops in quarantine not for what is in them
+        #[arg(long)]
+        again: bool,
         #[command(flatten)]
         from: inbox::From,
     },

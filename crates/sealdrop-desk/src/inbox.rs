@@ -345,8 +345,20 @@ impl Bodies for BorrowedHome<'_> {
 }
 
 /// `inbox`: one line for each case.
-pub(crate) fn list(context: &Context, home: &Home, all: bool, from: &From) -> Result<Answer> {
+pub(crate) fn list(
+    context: &Context,
+    home: &Home,
+    all: bool,
+    again: bool,
+    from: &From,
+) -> Result<Answer> {
     let mut desk = Desk::open(context, home, from)?;
+    if again {
+        desk.require_identity()?;
+        let drops = desk.drops.iter();
+        let here = drops.filter(|drop| !desk.elsewhere.contains(&drop.digest));
+        desk.verdicts.forget_failures(here);
+    }
     let inbox = desk.sort(context)?;
     let window = desk
         .rosters

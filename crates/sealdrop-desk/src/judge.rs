@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::key::BoxKey;
 use sealdrop_core::report::{Attachment, Kind, Report};
@@ -19,8 +19,10 @@ use crate::home::Home;
 use crate::ledger::Known;
 use crate::rosters::Rosters;
 use crate::selftest;
+use crate::stop::{Stop, Stoppable};
 
 const FILE: &str = "inbox.json";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What is kept of the drops: no titles, no texts, no names.
 #[derive(Default, Serialize, Deserialize)]
@@ -59,6 +61,9 @@ pub(crate) enum Verdict {
         /// The identities that were tried, by fingerprint, if others might do better.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         held: Vec<String>,
+        /// The version of this program, if the reason is what it made of the drop and not what the drop is: another may do better.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<String>,
     },
 }
 
@@ -96,9 +101,26 @@ impl Verdicts {
             Verdict::Quarantined { held, .. } if !held.is_empty() => identities
                 .iter()
                 .all(|identity| held.contains(&identity.to_public().fingerprint())),
+            Verdict::Quarantined {
+                program: Some(version),
+                ..
+            } => version == VERSION,
             _ => true,
         };
         stands.then_some(verdict)
+    }
+
+    /// Forgets what was decided of these drops because this program failed at them.
+    pub(crate) fn forget_failures<'d>(&mut self, drops: impl Iterator<Item = &'d Known>) {
+        for drop in drops {
+            let digest = hex(&drop.digest);
+            if let Some(Verdict::Quarantined {
+                program: Some(_), ..
+            }) = self.drops.get(&digest)
+            {
+                self.drops.remove(&digest);
+            }
+        }
     }
 
     /// The messages of drops that were opened here and are none of `drops`: they came in a bundle, and in no log.
@@ -153,6 +175,7 @@ impl Opener<'_> {
                     Verdict::Quarantined {
                         reason: reason.to_string(),
                         held,
+                        program: None,
                     },
                     keep,
                 )
@@ -274,7 +297,10 @@ pub(crate) fn sort(
     is_elsewhere: impl Fn(&Known) -> bool,
     mut opening: impl FnMut(&Known),
 ) -> Result<Inbox> {
-    let guard = Guard { home };
+    let guard = Guard {
+        home,
+        stop: Stop::watch()?,
+    };
     let mut inbox = Inbox::default();
     let mut messages = HashSet::new();
     let mut opened = Vec::new();
@@ -353,6 +379,9 @@ pub(crate) fn sort(
             }
         }
     }
+    if guard.stop.is_asked() {
+        bail!("stopped by you; what was opened before that is kept");
+    }
     // A conversation that somebody writes into is a case, whatever it began with.
     let real: HashSet<String> = opened
         .iter()
@@ -374,37 +403,51 @@ pub(crate) fn sort(
 /// Remembers which drop is being opened, so that one that brings the program down cannot do so for ever.
 struct Guard<'a> {
     home: &'a Home,
+    stop: Stop,
 }
 
 impl Guard<'_> {
     /// The file with the digest of the drop being opened and how often that was begun. It is not there when nothing went wrong.
     const FILE: &'static str = "opening";
-    /// How often a drop may end the program: once may be the user's own Ctrl-C.
+    /// How often the program may end in a drop: once may be the machine's own end. A Ctrl-C that it answers is none.
     const PATIENCE: u32 = 2;
 
     fn judge(&self, opener: &Opener<'_>, drop: &Known) -> Result<Option<(Verdict, bool)>> {
+        let apart = |reason: String, keep: bool| {
+            let verdict = Verdict::Quarantined {
+                reason,
+                held: Vec::new(),
+                program: Some(VERSION.to_owned()),
+            };
+            Ok(Some((verdict, keep)))
+        };
         let before = self.begun(drop)?;
         if before >= Self::PATIENCE {
             self.home.remove(Self::FILE)?;
-            let reason = format!("stopped this program {before} times while it was being opened");
-            return Ok(Some((
-                Verdict::Quarantined {
-                    reason,
-                    held: Vec::new(),
-                },
-                true,
-            )));
+            let reason = format!(
+                "stopped this program {before} times while it was being opened; `inbox --again` tries again"
+            );
+            return apart(reason, true);
         }
         let path = self.home.path(Self::FILE);
         let mark = format!("{} {}", hex(&drop.digest), before + 1);
         // Not made durable: this is about the program's death, not the machine's.
         std::fs::write(&path, mark).with_context(|| format!("cannot write {}", path.display()))?;
+        let bodies = Stoppable {
+            bodies: opener.bodies,
+            stop: &self.stop,
+        };
+        let opener = Opener {
+            bodies: &bodies,
+            ..*opener
+        };
         let judged = catch_unwind(AssertUnwindSafe(|| opener.judge(drop)));
         self.home.remove(Self::FILE)?;
-        let apart = |reason: String, keep: bool| {
-            let held = Vec::new();
-            Ok(Some((Verdict::Quarantined { reason, held }, keep)))
-        };
+        if self.stop.is_asked() {
+            bail!(
+                "stopped by you; what was opened before that is kept, and nothing is held against the drop that was being opened"
+            );
+        }
         match judged {
             Ok(Ok(judged)) => Ok(judged),
             // A file that the disk does not give must not hide the others; it may be back next time.

@@ -29,6 +29,7 @@ mod rosters;
 mod secret;
 mod selftest;
 mod sent;
+mod stop;
 mod sync;
 mod text;
 mod words;
@@ -108,7 +109,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Member(Member::List) => members::list(&home()?),
         Command::Address { svg } => keys::address(&home()?, svg.as_deref()),
         Command::Sync(args) => sync::run(&context, &home()?, &args),
-        Command::Inbox { all, from } => inbox::list(&context, &home()?, all, &from),
+        Command::Inbox { all, again, from } => inbox::list(&context, &home()?, all, again, &from),
         Command::Open { case, from } => inbox::open(&context, &home()?, case, &from),
         Command::Attachments { case, out, from } => {
             inbox::attachments(&context, &home()?, case, &out, &from)

@@ -100,6 +100,7 @@ fn edit(text: &str) -> Result<String> {
         signal_hook::flag::register(signal, Arc::clone(&stopped))
             .context("cannot prepare for the editor")?;
     }
+    crate::stop::stand_down();
     let folder = PrivateFolder::create()?;
     let path = folder.0.join("answer.txt");
     new_file(&path)

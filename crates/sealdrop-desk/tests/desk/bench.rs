@@ -90,6 +90,20 @@ impl Bench {
         run(self.dir.path(), who, args)
     }
 
+    /// Starts a desk command of someone.
+    pub(crate) fn start(&self, who: &str, args: &[&str]) -> std::process::Child {
+        let mut command =
+            std::process::Command::new(assert_cmd::cargo::cargo_bin!("sealdrop-desk"));
+        command
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("SEALDROP_PASSPHRASE_FILE", self.path("passphrase"))
+            .env("SEALDROP_HOME", self.path(who));
+        let piped = std::process::Stdio::piped;
+        command.args(args).stdout(piped()).stderr(piped());
+        command.spawn().unwrap()
+    }
+
     pub(crate) fn json(&self, who: &str, args: &[&str]) -> Value {
         let args: Vec<&str> = ["--json"].iter().chain(args).copied().collect();
         serde_json::from_str(&self.desk(who, &args).ok()).unwrap()

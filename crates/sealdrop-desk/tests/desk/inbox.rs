@@ -1,6 +1,10 @@
 //! Reports that attack whoever opens them.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 
 use sealdrop_core::drop::archive::{BLOCK, REPORT, attachment_member, member_header};
 use sealdrop_core::encoding::hex;
@@ -547,6 +551,100 @@ fn a_report_that_stops_the_desk_is_quarantined() {
         inbox.contains("report 2") && inbox.contains("stopped this program 2 times"),
         "{inbox}"
     );
+    // That is kept, until somebody asks to look again.
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(inbox.contains("stopped this program 2 times"), "{inbox}");
+    let kept = std::fs::read_to_string(bench.path("ana/inbox.json")).unwrap();
+    let inbox = bench.desk("ana", &["inbox", "--again"]).ok();
+    assert!(
+        inbox.contains("report 1") && !inbox.contains("quarantine"),
+        "{inbox}"
+    );
+    // Or until there is another version of this program.
+    let version = format!("\"program\":\"{}\"", env!("CARGO_PKG_VERSION"));
+    let compact: String = kept.split_whitespace().collect::<Vec<_>>().join(" ");
+    let older = compact.replace("\"program\": ", "\"program\":");
+    assert!(older.contains(&version), "{older}");
+    let older = older.replace(&version, "\"program\":\"0.0.1\"");
+    std::fs::write(bench.path("ana/inbox.json"), older).unwrap();
+    assert!(bench.desk("ana", &["inbox"]).ok().contains("report 1"));
+}
+
+/// A report whose file is a pipe, which gives it as slowly as a test likes; and the report.
+fn slow() -> (Bench, PathBuf, Vec<u8>) {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "takes its time");
+    let digests = deliver(&bench, std::slice::from_ref(&drop));
+    let path = bench.path(&format!(
+        "ana/drops/{}/{}.age",
+        bench.past(PAST),
+        digests[0]
+    ));
+    std::fs::remove_file(&path).unwrap();
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    (bench, path, drop)
+}
+
+/// Presses Ctrl-C.
+fn interrupt(child: &Child) {
+    let kill = format!("kill -INT {}", child.id());
+    let killed = Command::new("sh").args(["-c", &kill]).status();
+    assert!(killed.unwrap().success());
+}
+
+#[test]
+fn an_interruption_is_not_held_against_a_report() {
+    let (bench, path, drop) = slow();
+    for _ in 0..3 {
+        let child = bench.start("ana", &["inbox"]);
+        let mut pipe = OpenOptions::new().write(true).open(&path).unwrap();
+        pipe.write_all(&drop[..3000]).unwrap();
+        assert!(bench.path("ana/opening").exists());
+        interrupt(&child);
+        // It stops at the next piece, whether it takes that or not.
+        let _ = pipe.write_all(&drop[3000..]);
+        std::mem::drop(pipe);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("stopped by you"), "{said}");
+        assert!(!bench.path("ana/opening").exists());
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, &drop).unwrap();
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(
+        inbox.contains("takes its time") && !inbox.contains("quarantine"),
+        "{inbox}"
+    );
+}
+
+#[test]
+fn a_report_that_wedges_the_desk_is_quarantined() {
+    let (bench, path, drop) = slow();
+    for _ in 0..2 {
+        let mut child = bench.start("ana", &["inbox"]);
+        let mut pipe = OpenOptions::new().write(true).open(&path).unwrap();
+        pipe.write_all(&drop[..3000]).unwrap();
+        // Until it waits for more, which nothing but its end can end.
+        let stat = format!("/proc/{}/stat", child.id());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+            std::thread::yield_now();
+        }
+        // One Ctrl-C does nothing, so there is another.
+        let status = loop {
+            interrupt(&child);
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+        };
+        assert_eq!(status.code(), None, "killed");
+        assert!(bench.path("ana/opening").exists());
+    }
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(inbox.contains("stopped this program 2 times"), "{inbox}");
 }
 
 #[test]
