@@ -13,7 +13,8 @@ use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::log::tree::{Frontier, Hash};
 use sealdrop_core::note::{Note, Vkey};
-use sealdrop_core::time::Window;
+use sealdrop_core::roster::Roster;
+use sealdrop_core::time::{Time, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::bodies;
@@ -70,6 +71,10 @@ pub(crate) enum Fault {
     Hidden { digest: String, window: u64 },
     #[error("roster: entry {index} is a roster that the server does not show (digest {digest})")]
     Roster { index: u64, digest: String },
+    #[error(
+        "roster: the server showed roster {epoch} in window {window}, which is over, and the log has it neither in that window nor before; drops that leave out whom it names could be passed off as older"
+    )]
+    UnloggedRoster { epoch: u64, window: u64 },
 }
 
 impl Fault {
@@ -489,9 +494,21 @@ pub(crate) struct Listed {
     /// Those that the members have looked into, and that are not held against the server any more.
     #[serde(default)]
     settled: Vec<ListedDrop>,
+    /// Rosters that the server showed or took as the one in force, and that were not seen in its log.
+    #[serde(default)]
+    rosters: Vec<ShownRoster>,
     /// What is in `drops`.
     #[serde(skip)]
     index: HashSet<ListedDrop>,
+}
+
+/// A roster that must be in the log of this name when `window` is over.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ShownRoster {
+    log: String,
+    digest: String,
+    epoch: u64,
+    window: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -596,6 +613,56 @@ impl Listed {
 
     pub(crate) fn drops(&self) -> impl Iterator<Item = Known> {
         self.drops.iter().filter_map(ListedDrop::parse)
+    }
+
+    /// Remembers that the server had a roster in force at `now`, by the clock of this machine.
+    pub(crate) fn add_roster(&mut self, roster: &Roster, now: Time) {
+        // Clocks differ by 120 s at most, or the server refuses this machine's requests.
+        let window = roster.window(Time(now.0.saturating_add(120)));
+        let shown = ShownRoster {
+            log: roster.log_key().to_string(),
+            digest: hex(&roster.digest()),
+            epoch: roster.epoch(),
+            window: window.0,
+        };
+        if !self
+            .rosters
+            .iter()
+            .any(|known| known.digest == shown.digest)
+        {
+            self.rosters.push(shown);
+        }
+    }
+
+    /// The rosters that the server showed, and that its log ought to have and does not; `is_over` says of which windows. What the log has is not kept
+    /// in mind any more: it cannot go from there.
+    pub(crate) fn unlogged_rosters(
+        &mut self,
+        ledger: &Ledger,
+        is_over: impl Fn(Window) -> bool,
+    ) -> Vec<Fault> {
+        let Some(vkey) = ledger.vkey() else {
+            return Vec::new();
+        };
+        let leaves = ledger.leaves().iter();
+        let leaves = leaves.filter(|leaf| leaf.kind == LeafKind::Roster);
+        let logged: HashMap<String, u64> = leaves
+            .rev()
+            .map(|leaf| (hex(&leaf.digest), leaf.window.0))
+            .collect();
+        // Another log owes nothing of what this one did not take.
+        self.rosters.retain(|shown| {
+            let at = logged.get(&shown.digest);
+            shown.log == vkey.to_string() && at.is_none_or(|at| *at > shown.window)
+        });
+        let faults = self.rosters.iter();
+        let faults = faults.filter(|shown| is_over(Window(shown.window)));
+        faults
+            .map(|shown| Fault::UnloggedRoster {
+                epoch: shown.epoch,
+                window: shown.window,
+            })
+            .collect()
     }
 
     /// Forgets those for which `done` says so.

@@ -19,6 +19,7 @@ use crate::card::Card;
 use crate::context::{Answer, Context, Usage, usage};
 use crate::home::{Home, Profile, check_free};
 use crate::keyring::Keyring;
+use crate::ledger::Listed;
 use crate::rosters::{
     Pending, Rosters, differences, give_up_outgoing, outgoing, set_outgoing, used_epoch,
 };
@@ -115,7 +116,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
     set_outgoing(home, Some(&signed))?;
     let place = match (&client, &args.out) {
         (Some(client), _) => {
-            put(client, &signed)?;
+            put(client, home, &signed)?;
             "the server has it".to_owned()
         }
         (None, Some(path)) => {
@@ -219,7 +220,7 @@ pub(crate) fn renew(
     };
     let signed = sign(&draft, latest.policy(), secret)?;
     set_outgoing(home, Some(&signed))?;
-    put(client, &signed)?;
+    put(client, home, &signed)?;
     let roster = signed.roster().clone();
     rosters.add(home, signed)?;
     set_outgoing(home, None)?;
@@ -245,10 +246,18 @@ fn sign(draft: &Draft, policy: &str, secret: &BoxSecret) -> Result<VerifiedBox> 
     Ok(file.verify_ignoring_expiry(&draft.box_key)?)
 }
 
-fn put(client: &Client, signed: &VerifiedBox) -> Result<()> {
+/// Hands a roster in. From then on the log owes it.
+fn put(client: &Client, home: &Home, signed: &VerifiedBox) -> Result<()> {
     client
         .put_box(&signed.to_file())
-        .map_err(|error| explain(client, signed.roster(), error))
+        .map_err(|error| explain(client, signed.roster(), error))?;
+    owe(home, signed)
+}
+
+fn owe(home: &Home, signed: &VerifiedBox) -> Result<()> {
+    let mut listed = Listed::load(home)?;
+    listed.add_roster(signed.roster(), sealdrop_client::system::now());
+    listed.save(home)
 }
 
 /// The same for a roster that waited here. One that is refused and that this machine's clock does not find valid either waits no longer: it was
@@ -265,7 +274,8 @@ fn put_or_give_up(client: &Client, home: &Home, signed: &VerifiedBox) -> Result<
             Ok(()) => anyhow::anyhow!("{why:#}; it waits here no longer"),
             Err(error) => error,
         }
-    })
+    })?;
+    owe(home, signed)
 }
 
 /// What is wrong with a roster's dates, by this machine's clock.

@@ -131,6 +131,7 @@ impl Syncing<'_> {
         if let Some(new_entries) = new_entries {
             self.check_listed(&ledger, &mut listed, &roster)?;
             self.check_roster_leaves(&ledger);
+            self.check_shown_rosters(&ledger, &mut listed, &roster);
             listed.save(self.home)?;
             if self.faults.is_empty() {
                 self.cosign(&mut ledger, device, &member)?;
@@ -262,6 +263,7 @@ impl Syncing<'_> {
             Some(401) => remote::unwelcome(self.client, roster, self.now),
             _ => error.into(),
         })?;
+        listed.add_roster(roster, sealdrop_client::system::now());
         let logged = logged(ledgers);
         let ledger = ledgers.iter().find(|ledger| ledger.is_of(roster.log_key()));
         let closed = ledger.and_then(Ledger::cosigned_window);
@@ -556,6 +558,18 @@ impl Syncing<'_> {
                 digest: hex(&leaf.digest),
             })
             .collect();
+        self.faults.extend(faults);
+    }
+
+    /// Check 7, from the roster to its leaf. Without it a server could leave a newcomer's roster out of the log, and then drops that leave the newcomer out
+    /// would count as older ("meant.rs").
+    fn check_shown_rosters(&mut self, ledger: &Ledger, listed: &mut Listed, roster: &Roster) {
+        let length = roster.window_length();
+        let is_over = |window: Window| {
+            let is_covered = ledger.last_window().is_some_and(|last| window <= last);
+            is_covered || self.now.0 > window.end(length).0.saturating_add(length)
+        };
+        let faults = listed.unlogged_rosters(ledger, is_over);
         self.faults.extend(faults);
     }
 

@@ -94,6 +94,70 @@ fn a_drop_that_leaves_a_member_out_is_not_taken_for_one_from_before_they_joined(
     assert_eq!(found[2]["reason"], "not addressed to you");
 }
 
+/// The server took all rosters that ana waits to see in the log `ago` windows ago.
+fn taken(bench: &Bench, ago: u64) {
+    let path = bench.path("ana/listed.json");
+    let mut listed: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let rosters = listed["rosters"].as_array_mut().unwrap();
+    assert!(!rosters.is_empty());
+    for roster in rosters {
+        roster["window"] = bench.past(ago).into();
+    }
+    std::fs::write(&path, listed.to_string()).unwrap();
+}
+
+#[test]
+fn server_leaves_a_newcomers_roster_out_of_the_log() {
+    let (bench, _) = joined();
+    bench.desk("ana", &["sync"]).ok();
+    bench.join("cleo");
+    let roster = bench.server.roster().digest();
+    bench.server.lock().hidden.insert(roster);
+    // Its window is open: it may be logged yet.
+    bench.desk("ana", &["sync"]).ok();
+    taken(&bench, 5);
+    bench.server.close(bench.past(5));
+    let before = bench.server.lock().cosigned.len();
+    let refused = [
+        "roster: the server showed roster 3",
+        &bench.past(5).to_string(),
+    ];
+    bench.desk("ana", &["sync"]).fails(1, &refused);
+    assert_eq!(bench.server.lock().cosigned.len(), before);
+    // Neither another roster nor a late entry makes it good.
+    bench.desk("ana", &["publish"]).ok();
+    bench.desk("ana", &["sync"]).fails(1, &refused);
+    bench.server.lock().hidden.clear();
+    bench.server.close(bench.past(4));
+    bench.desk("ana", &["sync"]).fails(1, &refused);
+}
+
+#[test]
+fn server_logs_a_newcomers_roster_late() {
+    let (bench, _) = joined();
+    bench.desk("ana", &["sync"]).ok();
+    // Nobody syncs before it is logged; ana knows from publishing.
+    bench.join("cleo");
+    taken(&bench, 5);
+    bench.server.close(bench.past(4));
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["roster: the server showed roster 3"]);
+}
+
+#[test]
+fn a_roster_that_is_logged_in_its_window_is_no_fault() {
+    let (bench, _) = joined();
+    bench.desk("ana", &["sync"]).ok();
+    bench.join("cleo");
+    taken(&bench, 5);
+    bench.server.close(bench.past(5));
+    bench.server.close(bench.past(4));
+    bench.desk("ana", &["sync"]).ok();
+    bench.desk("cleo", &["sync"]).ok();
+}
+
 #[test]
 fn a_drop_of_a_shape_that_no_roster_then_had_stays_in_sight() {
     let bench = Bench::new();

@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub(crate) bodies: BTreeMap<[u8; 32], Vec<u8>>,
     /// Windows of which no body is given any more.
     pub(crate) expired: HashSet<u64>,
-    /// Accepted and listed, and left out of the log.
+    /// Accepted and listed, or rosters that are shown, and left out of the log.
     pub(crate) hidden: HashSet<[u8; 32]>,
     pub(crate) cosigned: Vec<Note>,
     pub(crate) requests: Vec<String>,
@@ -198,7 +198,8 @@ impl State {
         for file in self.boxes.values() {
             let note = file.roster.to_string();
             let digest = sha256(note.as_bytes());
-            if !self.leaves.iter().any(|leaf| leaf.digest == digest) {
+            let is_known = self.leaves.iter().any(|leaf| leaf.digest == digest);
+            if !is_known && !self.hidden.contains(&digest) {
                 self.leaves.push(Leaf {
                     kind: LeafKind::Roster,
                     digest,
