@@ -257,6 +257,48 @@ fn a_forged_bundle_raises_no_fault() {
 }
 
 #[test]
+fn a_forked_log_in_a_bundle_is_refused() {
+    // The same server shows ben another log: as long as ana's, longer, and shorter.
+    for (more_for_ana, more_for_ben) in [(0, 0), (0, 1), (1, 0)] {
+        let bench = Bench::new();
+        bench.join("ben");
+        let roster = bench.server.roster();
+        let drop = Reporter::new(1, roster.box_key()).drop(&roster, Kind::Report, "shown to both");
+        bench.server.accept(&drop, bench.past(9));
+        bench.server.close(bench.past(9));
+        let fork = bench.server.lock().leaves.clone();
+        let close = |more: u64| (0..more).for_each(|n| bench.server.close(bench.past(8 - n)));
+        close(more_for_ana);
+        bench.desk("ana", &["sync"]).ok();
+        {
+            let mut state = bench.server.lock();
+            state.leaves = fork;
+            state.leaves[15].digest = [7; 32];
+            state.size = state.leaves.len() as u64;
+        }
+        close(more_for_ben);
+        bench.desk("ben", &["sync"]).ok();
+        let bundle = bench.arg("b.tar");
+        bench.desk("ben", &["bundle", "out", &bundle]).ok();
+        let before = state_of(&bench);
+        for command in [
+            &["bundle", "in", &bundle][..],
+            &["inbox", "--bundle", &bundle],
+        ] {
+            bench.desk("ana", command).fails(1, &["fork"]);
+            assert_eq!(state_of(&bench), before, "what ana has of the log stays");
+        }
+    }
+}
+
+/// What ana has of the log.
+fn state_of(bench: &Bench) -> Vec<u8> {
+    let mut logs = std::fs::read_dir(bench.path("ana/log")).unwrap();
+    let log = logs.next().unwrap().unwrap().path();
+    std::fs::read(log.join("entries")).unwrap()
+}
+
+#[test]
 fn verdicts_of_a_forged_bundle_do_not_reach_the_machine_with_the_identity() {
     let bench = Bench::new();
     bench.join_device("laptop");

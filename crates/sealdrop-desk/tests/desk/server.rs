@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sealdrop_client::BoxFile;
@@ -43,6 +44,9 @@ pub(crate) struct State {
     /// Accepted and listed, or rosters that are shown, and left out of the log.
     pub(crate) hidden: HashSet<[u8; 32]>,
     pub(crate) cosigned: Vec<Note>,
+    /// A file of a desk that is read when a cosignature comes, and what was in it then.
+    pub(crate) watched: Option<PathBuf>,
+    pub(crate) seen: Vec<String>,
     pub(crate) requests: Vec<String>,
     /// What its clock says: it dates its answers by it, and takes no roster from after it. `None`: right, and not said.
     pub(crate) clock: Option<u64>,
@@ -88,6 +92,8 @@ impl Server {
             expired: HashSet::new(),
             hidden: HashSet::new(),
             cosigned: Vec::new(),
+            watched: None,
+            seen: Vec::new(),
             requests: Vec::new(),
             clock: None,
             refuses_members: false,
@@ -421,6 +427,9 @@ impl State {
         }
         if (method, path) == ("POST", "/log/cosign") {
             let note = Note::parse(body).ok()?;
+            if let Some(path) = &self.watched {
+                self.seen.push(std::fs::read_to_string(path).unwrap());
+            }
             if note.text() != self.checkpoint().text() {
                 return Some((409, Vec::new()));
             }
