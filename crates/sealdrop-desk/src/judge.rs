@@ -453,7 +453,7 @@ impl Guard<'_> {
             // A file that the disk does not give must not hide the others; it may be back next time.
             Ok(Err(error)) => apart(format!("cannot be read here: {error:#}"), false),
             Err(_) => {
-                let reason = "makes this program fail; please tell its makers, with the digest";
+                let reason = "makes this program fail; please tell its makers, with the digest; `inbox --again` tries again";
                 apart(reason.into(), true)
             }
         }
@@ -488,5 +488,69 @@ where
         _: &Attachment,
     ) -> io::Result<Option<Box<dyn Write + '_>>> {
         Ok(Some(Box::new((self.0)(index, member)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use sealdrop_core::key::BoxSecret;
+    use sealdrop_core::time::Window;
+
+    use super::*;
+
+    /// Stands for a report that this program has a fault for.
+    struct Faulty;
+
+    impl Bodies for Faulty {
+        fn open(&self, _: &Known) -> Result<Option<Box<dyn io::Read>>> {
+            panic!("CANARY\x1b[2J is in this report");
+        }
+    }
+
+    #[test]
+    fn a_report_that_makes_the_desk_panic_is_quarantined_and_nothing_of_it_printed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::create(dir.path()).unwrap();
+        let opener = Opener {
+            box_key: &BoxSecret::from_seed(&[1; 32]).to_public(),
+            rosters: &Rosters::default(),
+            identities: &[],
+            bodies: &Faulty,
+        };
+        let drop = Known {
+            digest: [1; 32],
+            size: 67_195,
+            window: Window(1),
+            index: None,
+            again: Vec::new(),
+        };
+        let stop = Stop::watch().unwrap();
+        let guard = Guard { home: &home, stop };
+        let said = Arc::new(Mutex::new(String::new()));
+        let hook = Arc::clone(&said);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            hook.lock().unwrap().push_str(&crate::fault(panic));
+        }));
+        let judged = guard.judge(&opener, &drop);
+        std::panic::set_hook(before);
+        let (verdict, keep) = judged.unwrap().unwrap();
+        assert!(keep);
+        let Verdict::Quarantined {
+            reason, program, ..
+        } = verdict
+        else {
+            panic!("it was opened");
+        };
+        assert!(reason.contains("makes this program fail"), "{reason}");
+        assert_eq!(program.as_deref(), Some(VERSION));
+        let said = said.lock().unwrap();
+        assert!(
+            said.contains("judge.rs:") && !said.contains("CANARY"),
+            "{said}"
+        );
+        assert!(home.read(Guard::FILE).unwrap().is_none());
     }
 }

@@ -48,6 +48,7 @@ use crate::home::Home;
 
 fn main() -> ExitCode {
     sealdrop_client::system::no_core_dumps();
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}", fault(panic))));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),
@@ -60,6 +61,16 @@ fn main() -> ExitCode {
             fail(&format!("{error:#}"), code, json)
         }
     }
+}
+
+/// What is said of a panic: where it was, and not what, which may hold text of a report, or whatever else was at hand.
+fn fault(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    let place = panic.location();
+    let place = place.map(|place| format!(" at {}:{}", place.file(), place.line()));
+    format!(
+        "sealdrop-desk: a fault{}; please report it",
+        place.unwrap_or_default()
+    )
 }
 
 /// Says why nothing came of it. A program that asked for JSON reads one object from standard output, whatever happens.

@@ -320,6 +320,23 @@ fn what_is_written_in_an_editor_is_gone_afterwards() {
 }
 
 #[test]
+fn a_ctrl_c_in_the_editor_queues_nothing_and_leaves_nothing() {
+    let (bench, _) = with_case();
+    let tmp = bench.path("tmp");
+    std::fs::create_dir(&tmp).unwrap();
+    let script = "echo text >> \"$1\"; kill -INT $PPID";
+    std::fs::write(bench.path("editor"), script).unwrap();
+    let env = [
+        ("EDITOR", &*format!("sh {}", bench.arg("editor"))),
+        ("XDG_RUNTIME_DIR", tmp.to_str().unwrap()),
+        ("PATH", "/usr/bin:/bin"),
+    ];
+    run_with(bench.dir.path(), "ana", &["reply", "1", "--edit"], &env, "")
+        .fails(1, &["stopped: nothing was queued"]);
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+}
+
+#[test]
 fn a_sync_posts_as_many_slips_whether_anything_waits_or_not() {
     let [silent, speaking] = [false, true].map(|speaks| {
         let (bench, _) = with_case();
