@@ -48,13 +48,13 @@ pub enum StartError {
     )]
     AnotherBox(String),
     /// The index does not go with the packs.
-    #[error("the index in {path} does not go with its packs ({what}). Restore the whole folder from one backup, as docs/operations.md says.", path = .0.display(), what = .1)]
+    #[error("the index in {path} does not go with its packs ({what}). Start anew, in a new folder, as docs/operations.md says under \"Backup and restore\": the box then takes a new log with `sealdrop-desk publish --new-log`. Nothing was changed.", path = .0.display(), what = .1)]
     Inconsistent(PathBuf, &'static str),
     /// The index cannot be opened.
     #[error(
-        "cannot open the index of the data folder: {0}. If the disk is full, free some of it; otherwise restore the folder from a backup."
+        "cannot open the index of the data folder: {0}. If the disk is full, free some of it. If the file is damaged, start anew, in a new folder, as docs/operations.md says under \"Backup and restore\"."
     )]
-    Index(#[from] rusqlite::Error),
+    Index(rusqlite::Error),
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {addr}: {error}. {}", listen_step(error))]
     Listen {
@@ -71,6 +71,13 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+}
+
+// Without a source: its text stands in ours.
+impl From<rusqlite::Error> for StartError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Index(error)
+    }
 }
 
 impl StartError {
