@@ -64,8 +64,9 @@ pub(crate) fn ways(quick: bool) -> Result<()> {
     let _awake = Awake::new();
     for (name, attachment) in SIZES {
         for clients in [8, 32] {
-            let mut seen = WAYS.map(|_| Vec::new());
+            let (mut seen, mut ours) = (WAYS.map(|_| Vec::new()), Vec::new());
             for _ in 0..rounds {
+                ours.push(sealdrop(attachment, clients, time)?);
                 for (way, seen) in WAYS.iter().zip(&mut seen) {
                     seen.push(reference(way, attachment, clients, time)?);
                 }
@@ -76,6 +77,10 @@ pub(crate) fn ways(quick: bool) -> Result<()> {
                     columns(&middle(seen))
                 );
             }
+            println!(
+                "sealdrop {name:<8} {clients:>7}  {}",
+                columns(&middle(&ours))
+            );
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use axum::Router;
@@ -12,6 +13,8 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use bytes::Bytes;
 use rusqlite::Connection;
+use sealdrop_core::encoding::{base64, sha256};
+use sealdrop_core::key::{LogRole, SecretKey};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,8 +23,8 @@ const BATCH: usize = 512;
 
 type Waiting = (Bytes, oneshot::Sender<bool>);
 
-/// Ways to make a batch of drops durable.
-pub(crate) const WAYS: [&str; 3] = ["append", "files", "sqlite"];
+/// Ways to make a batch of drops durable. `signed` appends, and hashes and signs each drop as a promise does: what the protocol asks of any server.
+pub(crate) const WAYS: [&str; 4] = ["append", "signed", "files", "sqlite"];
 
 trait Keep: Send {
     fn keep(&mut self, drops: &[Waiting]) -> Result<()>;
@@ -39,7 +42,7 @@ struct Sqlite(Connection);
 pub(crate) fn serve(way: &str, dir: &str) -> Result<()> {
     let dir = Path::new(dir);
     let keep: Box<dyn Keep> = match way {
-        "append" => Box::new(Append(File::create_new(dir.join("drops"))?)),
+        "append" | "signed" => Box::new(Append(File::create_new(dir.join("drops"))?)),
         "files" => Box::new(Files(dir.into(), 0)),
         "sqlite" => {
             let db = Connection::open(dir.join("drops.sqlite"))?;
@@ -57,7 +60,10 @@ pub(crate) fn serve(way: &str, dir: &str) -> Result<()> {
     let router = Router::new()
         .route("/v1/drops", post(accept))
         .layer(DefaultBodyLimit::disable())
-        .with_state(sender);
+        .with_state(Arc::new(Reference {
+            writer: sender,
+            key: (way == "signed").then(|| SecretKey::from_seed(&[7; 32])),
+        }));
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -68,16 +74,24 @@ pub(crate) fn serve(way: &str, dir: &str) -> Result<()> {
         })
 }
 
-async fn accept(
-    State(writer): State<mpsc::Sender<Waiting>>,
-    body: Bytes,
-) -> (StatusCode, &'static str) {
+struct Reference {
+    writer: mpsc::Sender<Waiting>,
+    key: Option<SecretKey<LogRole>>,
+}
+
+async fn accept(State(reference): State<Arc<Reference>>, body: Bytes) -> (StatusCode, String) {
     let (answer, stored) = oneshot::channel();
-    let sent = writer.send((body, answer)).await.is_ok();
+    let digest = reference.key.as_ref().map(|_| sha256(&body));
+    let sent = reference.writer.send((body, answer)).await.is_ok();
     if sent && stored.await == Ok(true) {
-        (StatusCode::CREATED, "stored\n")
+        let promise = reference.key.as_ref().zip(digest);
+        let promise = promise.map(|(key, digest)| base64(&key.sign(&digest)));
+        (
+            StatusCode::CREATED,
+            promise.unwrap_or_else(|| "stored".into()),
+        )
     } else {
-        (StatusCode::INTERNAL_SERVER_ERROR, "not stored\n")
+        (StatusCode::INTERNAL_SERVER_ERROR, "not stored".into())
     }
 }
 
