@@ -4,20 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sealdrop_tests::{Running, command, scratch, succeed, wait_until};
+use sealdrop_tests::{command, scratch, succeed, wait_until};
 use serde_json::{Value, json};
+
+use crate::programs::{desk, make_box, serve};
 
 fn sealdrop(dir: &Path) -> Command {
     let mut sealdrop = command("sealdrop");
     sealdrop.current_dir(dir);
     sealdrop
-}
-
-fn desk(dir: &Path) -> Command {
-    let mut desk = command("sealdrop-desk");
-    desk.current_dir(dir)
-        .args(["--home", "desk", "--passphrase-file", "passphrase"]);
-    desk
 }
 
 fn json(program: &mut Command) -> Value {
@@ -28,19 +23,8 @@ fn json(program: &mut Command) -> Value {
 fn an_answer_goes_from_the_desk_through_the_feed_to_the_phrase_and_a_reply_back() {
     let folder = scratch();
     let dir = folder.path();
-    fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
-    let made = json(desk(dir).args(["--json", "init", "--work-factor", "2", "--no-recovery"]));
-    let box_key = made["box"].as_str().unwrap();
-    let mut server = command("sealdrop-server");
-    server.current_dir(dir).args([
-        "--data",
-        "data",
-        "--listen",
-        "127.0.0.1:0",
-        "--box",
-        box_key,
-    ]);
-    let server = Running::start(&mut server, "ready on ");
+    let box_key = make_box(dir);
+    let server = serve(dir, "data", "127.0.0.1:0", &box_key);
     let origin = server.origin();
     succeed(desk(dir).args(["publish", "--origin", &origin, "--window", "2"]));
     let address = format!("{origin}#{box_key}");

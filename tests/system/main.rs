@@ -30,6 +30,8 @@ mod interop;
 #[path = "../../crates/sealdrop-open/tests/open/maker.rs"]
 mod maker;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod restore;
 #[cfg(test)]
 #[path = "../../crates/sealdrop-open/tests/open/sealed.rs"]

@@ -1,25 +1,11 @@
 //! A server that is lost and starts anew, by the steps of docs/operations.md, "Backup and restore".
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use sealdrop_tests::{Running, command, root, scratch, succeed, wait_until};
+use sealdrop_tests::{command, root, scratch, succeed, wait_until};
 
-fn desk(dir: &Path) -> Command {
-    let mut desk = command("sealdrop-desk");
-    desk.current_dir(dir)
-        .args(["--home", "desk", "--passphrase-file", "passphrase"]);
-    desk
-}
-
-fn serve(dir: &Path, data: &str, listen: &str, box_key: &str) -> Running {
-    let mut server = command("sealdrop-server");
-    server
-        .current_dir(dir)
-        .args(["--data", data, "--listen", listen, "--box", box_key]);
-    Running::start(&mut server, "ready on ")
-}
+use crate::programs::{desk, make_box, serve};
 
 /// What a program says and is refused with.
 #[track_caller]
@@ -34,11 +20,8 @@ fn refused(program: &mut Command) -> String {
 fn after_a_restore_reporters_and_desks_are_told_what_the_document_says() {
     let folder = scratch();
     let dir = folder.path();
-    fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
-    let made = succeed(desk(dir).args(["--json", "init", "--work-factor", "2", "--no-recovery"]));
-    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
-    let box_key = made["box"].as_str().unwrap();
-    let server = serve(dir, "data", "127.0.0.1:0", box_key);
+    let box_key = make_box(dir);
+    let server = serve(dir, "data", "127.0.0.1:0", &box_key);
     let origin = server.origin();
     succeed(desk(dir).args(["publish", "--origin", &origin, "--window", "1"]));
     let submit = ["submit", &format!("{origin}#{box_key}"), "--title", "t"];
@@ -53,7 +36,7 @@ fn after_a_restore_reporters_and_desks_are_told_what_the_document_says() {
     server.kill();
 
     let listen = origin.strip_prefix("http://").unwrap();
-    let _server = serve(dir, "anew", listen, box_key);
+    let _server = serve(dir, "anew", listen, &box_key);
     assert!(refused(desk(dir).arg("publish")).contains("--new-log"));
     succeed(desk(dir).args(["publish", "--new-log"]));
     assert!(succeed(desk(dir).arg("sync")).contains("the box has a new log"));

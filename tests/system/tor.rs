@@ -2,25 +2,18 @@
 //! an onion service".
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use sealdrop_tests::{Running, command, root, scratch, skip, succeed, tool, wait_up_to};
+use sealdrop_tests::{command, root, scratch, skip, succeed, tool, wait_up_to};
 
+use crate::programs::{desk, make_box, serve};
 use crate::tor_network::TorNetwork;
 
 /// In seconds: an upload is forgotten one or two of them after it began.
 const WINDOW: &str = "30";
 /// Circuits take their time.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn desk(dir: &Path) -> Command {
-    let mut desk = command("sealdrop-desk");
-    desk.current_dir(dir)
-        .args(["--home", "desk", "--passphrase-file", "passphrase"]);
-    desk
-}
 
 #[test]
 fn a_conversation_and_a_broken_upload_go_through_tor() {
@@ -32,20 +25,8 @@ fn a_conversation_and_a_broken_upload_go_through_tor() {
     }
     let folder = scratch();
     let dir = folder.path();
-    fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
-    let made = succeed(desk(dir).args(["--json", "init", "--work-factor", "2", "--no-recovery"]));
-    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
-    let box_key = made["box"].as_str().unwrap();
-    let mut server = command("sealdrop-server");
-    server.current_dir(dir).args([
-        "--data",
-        "data",
-        "--listen",
-        "127.0.0.1:0",
-        "--box",
-        box_key,
-    ]);
-    let server = Running::start(&mut server, "ready on ");
+    let box_key = make_box(dir);
+    let server = serve(dir, "data", "127.0.0.1:0", &box_key);
     let local = server.origin();
 
     let mut network = TorNetwork::start();
