@@ -23,6 +23,8 @@ mod durable;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod learner;
+#[cfg(test)]
 #[expect(
     dead_code,
     reason = "shared with the tests of opening, which use all of it"
@@ -31,6 +33,8 @@ mod interop;
 mod maker;
 #[cfg(test)]
 mod programs;
+#[cfg(test)]
+mod recorder;
 #[cfg(test)]
 mod restore;
 #[cfg(test)]
@@ -42,5 +46,7 @@ mod site;
 mod tor;
 #[cfg(test)]
 mod tor_network;
+#[cfg(test)]
+mod trials;
 #[cfg(test)]
 mod wire;
