@@ -28,6 +28,15 @@ impl Exchange {
         (&self.head, self.body.len(), self.answer.len())
     }
 
+    /// Takes the server's clock out of the answer.
+    pub(crate) fn forget_date(&mut self) {
+        let head = split(&self.answer).0.len();
+        if let Some(at) = memchr::memmem::find(&self.answer[..head], b"\r\ndate: ") {
+            let rest = memchr::memchr(b'\n', &self.answer[at + 2..]).unwrap_or_default();
+            self.answer.drain(at + 2..=at + 2 + rest);
+        }
+    }
+
     /// The body of the answer.
     pub(crate) fn answered(&self) -> &[u8] {
         split(&self.answer).1

@@ -1,7 +1,7 @@
 //! Trials: the real programs do one thing or another, hundreds of times, and whoever sits at the server sees every byte of it and tries to tell which it
 //! was. docs/leakage.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use sealdrop_core::slip::SLIP;
 use sealdrop_tests::{Running, command, scratch, succeed, wait_until};
 use serde_json::Value;
 
-use crate::learner::{Sample, labels, learn};
+use crate::learner::{borrow, kinds, learn};
 use crate::programs::{desk, make_box, serve};
 use crate::recorder::{Exchange, Recorder};
 
@@ -92,7 +92,7 @@ impl Watched {
     }
 
     /// Every slip of the feed, as anybody can fetch it.
-    fn segments(&self) -> Vec<Vec<u8>> {
+    fn feed(&self) -> Vec<Vec<u8>> {
         self.recorder.take();
         self.sealdrop("check", Some("a"), &[]);
         let seen = self.recorder.take();
@@ -112,28 +112,35 @@ impl Watched {
     }
 }
 
-/// Does the trials, as many at once as there are boxes, and gives for each box what each was and what came of it.
+/// Does the trials, as many at once as there are boxes, and gives for each box what kind each was and what came of it.
 fn trials<T: Send>(
     boxes: &[Watched],
-    labels: &[usize],
+    kinds: &[usize],
     trial: impl Fn(&Watched, usize) -> T + Sync,
 ) -> Vec<Vec<(usize, T)>> {
-    let share = labels.len().div_ceil(boxes.len());
+    let share = kinds.len().div_ceil(boxes.len());
+    let trial = &trial;
     thread::scope(|scope| {
-        let run = |(watched, labels): (_, &[usize])| {
-            let one = |label: &usize| (*label, trial(watched, *label));
-            labels.iter().map(one).collect::<Vec<_>>()
+        let run = |(watched, kinds): (_, &[usize])| {
+            let one = |kind: &usize| (*kind, trial(watched, *kind));
+            kinds.iter().map(one).collect::<Vec<_>>()
         };
-        let pairs = boxes.iter().zip(labels.chunks(share));
+        let pairs = boxes.iter().zip(kinds.chunks(share));
         let running: Vec<_> = pairs.map(|pair| scope.spawn(move || run(pair))).collect();
         let done = running.into_iter().map(|running| running.join().unwrap());
         done.collect()
     })
 }
 
+/// Whether the learner tells these apart.
+#[track_caller]
+fn assert_alike(what: &str, one: &[Vec<u8>], other: &[Vec<u8>]) {
+    let score = learn(&borrow(one), &borrow(other));
+    assert!(!score.tells_apart(), "{what}: {score:?}");
+}
+
 #[test]
 fn the_server_cannot_tell_a_report_a_follow_up_and_a_withdrawal_apart() {
-    const KINDS: usize = 4;
     let boxes = [Watched::start(3_600), Watched::start(3_600)];
     for watched in &boxes {
         for name in ["a", "b"] {
@@ -142,17 +149,18 @@ fn the_server_cannot_tell_a_report_a_follow_up_and_a_withdrawal_apart() {
         watched.recorder.take();
     }
     let long = "y".repeat(40_000);
-    let results = trials(&boxes, &labels(240, KINDS, 1), |watched, kind| {
+    // Reports are as many as two of the others.
+    let results = trials(&boxes, &kinds(400, 5, 1), |watched, kind| {
         let report = ["--title", "t", "--description", &long, "--yes"];
         match kind {
-            0 => watched.sealdrop("submit", None, &report),
-            1 => watched.sealdrop("reply", Some("a"), &["--text", "Yes", "--yes"]),
-            2 => watched.sealdrop("reply", Some("b"), &["--text", &long, "--yes"]),
-            _ => watched.sealdrop("withdraw", Some("a"), &["--yes"]),
+            0 => watched.sealdrop("reply", Some("a"), &["--text", "Yes", "--yes"]),
+            1 => watched.sealdrop("reply", Some("b"), &["--text", &long, "--yes"]),
+            2 => watched.sealdrop("withdraw", Some("a"), &["--yes"]),
+            _ => watched.sealdrop("submit", None, &report),
         };
         watched.recorder.take()
     });
-    let mut samples = Vec::new();
+    let mut bodies: [Vec<Vec<u8>>; 4] = Default::default();
     for of_box in results {
         let shapes = |seen: &[Exchange]| -> Vec<_> {
             let shapes = seen.iter().map(Exchange::shape);
@@ -162,14 +170,19 @@ fn the_server_cannot_tell_a_report_a_follow_up_and_a_withdrawal_apart() {
         };
         let first = shapes(&of_box[0].1);
         assert_eq!(first.len(), 2, "the box and the drop: {first:?}");
-        for (label, mut seen) in of_box {
-            assert_eq!(shapes(&seen), first, "kind {label}");
-            let bytes = seen.pop().unwrap().body;
-            samples.push(Sample { label, bytes });
+        for (kind, mut seen) in of_box {
+            assert_eq!(shapes(&seen), first, "kind {kind}");
+            bodies[kind.min(3)].push(seen.pop().unwrap().body);
         }
     }
-    let score = learn(&samples, KINDS);
-    assert!(!score.tells_apart(), "{score:?}");
+    let [reply, other_reply, withdrawal, report] = bodies;
+    assert_alike("two conversations", &reply, &other_reply);
+    assert_alike("reply and withdrawal", &other_reply, &withdrawal);
+    let first_of_each = reply.into_iter().zip(withdrawal);
+    let later: Vec<_> = first_of_each
+        .flat_map(|(one, other)| [one, other])
+        .collect();
+    assert_alike("report and what came later", &report, &later);
 }
 
 #[test]
@@ -182,7 +195,7 @@ fn the_server_cannot_tell_who_reads_nor_whether_there_is_mail() {
             scope.spawn(|| converse(watched));
         }
     });
-    let results = trials(&boxes, &labels(240, PHRASES.len(), 2), |watched, who| {
+    let results = trials(&boxes, &kinds(240, PHRASES.len(), 2), |watched, who| {
         let shown = watched.sealdrop("check", Some(PHRASES[who]), &[]);
         assert_eq!(shown["answered"], who < 2, "{shown}");
         watched.recorder.take()
@@ -192,6 +205,7 @@ fn the_server_cannot_tell_who_reads_nor_whether_there_is_mail() {
         // A window that ends between two readers lets both see more: what they ask for follows from what they were shown.
         let mut alike: BTreeMap<_, Vec<(usize, Vec<Exchange>)>> = BTreeMap::new();
         for (who, mut seen) in of_box {
+            seen.iter_mut().for_each(Exchange::forget_date);
             seen.sort();
             let shown = |what| seen.iter().find(|exchange| exchange.request() == what);
             let shown = ["GET /v1/feed", "GET /log/checkpoint"].map(|what| shown(what).cloned());
@@ -199,12 +213,19 @@ fn the_server_cannot_tell_who_reads_nor_whether_there_is_mail() {
         }
         for readers in alike.into_values() {
             let (first, rest) = readers.split_first().unwrap();
-            let others = rest.iter().filter(|(who, _)| *who != first.0).count();
             for (who, seen) in rest {
-                // Not the shape alone: every byte.
-                assert_eq!(*seen, first.1, "reader {who} beside {}", first.0);
+                let requests = |seen: &[Exchange]| -> Vec<_> {
+                    seen.iter().map(|exchange| exchange.head.clone()).collect()
+                };
+                assert_eq!(requests(seen), requests(&first.1), "{who} and {}", first.0);
+                // Not the requests alone: every byte.
+                assert!(
+                    *seen == first.1,
+                    "{who} and {} saw different things",
+                    first.0
+                );
             }
-            compared += others;
+            compared += rest.iter().filter(|(who, _)| *who != first.0).count();
         }
     }
     assert!(compared > 120, "only {compared} pairs of different readers");
@@ -240,8 +261,6 @@ fn converse(watched: &Watched) {
 
 #[test]
 fn the_server_and_outsiders_cannot_tell_answers_from_decoys() {
-    /// Slips that wait when the desk posts its four: none, one, all.
-    const WAITING: [u64; 3] = [0, 1, 4];
     let boxes: [Watched; 6] = std::array::from_fn(|_| Watched::start(1));
     for watched in &boxes {
         watched.add_member("ben");
@@ -249,13 +268,14 @@ fn the_server_and_outsiders_cannot_tell_answers_from_decoys() {
         succeed(watched.desk().arg("sync"));
         watched.recorder.take();
     }
-    let results = trials(&boxes, &labels(120, WAITING.len(), 3), |watched, kind| {
-        let text = "z".repeat(if kind == 2 { 7_000 } else { 100 });
-        if kind > 0 {
+    // What fills the desk's share of four, or nothing.
+    let text = "z".repeat(7_000);
+    let results = trials(&boxes, &kinds(120, 2, 3), |watched, kind| {
+        if kind == 1 {
             succeed(watched.desk().args(["reply", "1", "--text", &text]));
         }
-        let outbox: Value = watched.json(&["outbox"]);
-        assert_eq!(outbox["waiting"], WAITING[kind], "{outbox}");
+        let outbox = watched.json(&["outbox"]);
+        assert_eq!(outbox["waiting"], [0, 4][kind], "{outbox}");
         let mut seen = Vec::new();
         wait_until("the desk posts", || {
             watched.recorder.take();
@@ -265,48 +285,38 @@ fn the_server_and_outsiders_cannot_tell_answers_from_decoys() {
         });
         seen
     });
-    let (mut syncs, mut bodies, mut slips) = (Vec::new(), Vec::new(), Vec::new());
+    let mut syncs: [Vec<Vec<u8>>; 2] = Default::default();
+    let mut bodies = syncs.clone();
+    let (mut answers, mut decoys, mut servers) = (Vec::new(), Vec::new(), Vec::new());
     for (watched, of_box) in boxes.iter().zip(results) {
         let mut posted = BTreeMap::new();
-        let mut heads = BTreeMap::new();
+        let mut shapes = BTreeSet::new();
         for (kind, seen) in of_box {
-            let post = seen.iter().filter(|exchange| exchange.request() == POST);
-            let post = post.collect::<Vec<_>>();
-            assert_eq!(post.len(), 1, "once in a window");
-            let (head, sent, got) = post[0].shape();
-            *heads.entry((head.len(), sent, got)).or_insert(0) += 1;
-            let requests: Vec<String> = seen.iter().map(unnumbered).collect();
-            let bytes = requests.join("\n").into_bytes();
-            syncs.push(Sample { label: kind, bytes });
-            for slip in post[0].body.chunks(SLIP) {
-                posted.insert(slip.to_vec(), kind);
-            }
-            let bytes = post[0].body.clone();
-            bodies.push(Sample { label: kind, bytes });
-        }
-        assert_eq!(
-            heads.len(),
-            1,
-            "every post looks like every other: {heads:?}"
-        );
-        slips.extend(watched.segments().into_iter().filter_map(|bytes| {
-            let label = match posted.get(&bytes) {
-                Some(0) => 0,
-                // Of a mixture nobody but the desk knows which is which.
-                Some(1) => return None,
-                Some(_) => 1,
-                None => 2,
+            let posts = seen.iter().filter(|exchange| exchange.request() == POST);
+            let [post] = posts.collect::<Vec<_>>()[..] else {
+                panic!("it posts once in a window");
             };
-            Some(Sample { label, bytes })
-        }));
+            let (head, sent, got) = post.shape();
+            shapes.insert((head.len(), sent, got));
+            posted.extend(post.body.chunks(SLIP).map(|slip| (slip.to_vec(), kind)));
+            bodies[kind].push(post.body.clone());
+            let requests: Vec<String> = seen.iter().map(unnumbered).collect();
+            syncs[kind].push(requests.join("\n").into_bytes());
+        }
+        assert_eq!(shapes.len(), 1, "a post unlike the others: {shapes:?}");
+        for slip in watched.feed() {
+            match posted.get(&slip) {
+                Some(0) => decoys.push(slip),
+                Some(_) => answers.push(slip),
+                None => servers.push(slip),
+            }
+        }
     }
-    // Decoys of the desk's, answers, and decoys of the server's.
-    let of = |label| slips.iter().filter(|slip| slip.label == label).count();
-    assert!((0..3).all(|label| of(label) >= 100), "too few of a kind");
-    for (what, samples) in [("sync", &syncs), ("body", &bodies), ("slip", &slips)] {
-        let score = learn(samples, WAITING.len());
-        assert!(!score.tells_apart(), "{what}: {score:?}");
-    }
+    assert_alike("a sync", &syncs[0], &syncs[1]);
+    assert_alike("a post", &bodies[0], &bodies[1]);
+    assert_alike("answer and decoy", &answers, &decoys);
+    assert_alike("answer and decoy of the server's", &answers, &servers);
+    assert_alike("decoys of the desk's and the server's", &decoys, &servers);
 }
 
 const POST: &str = "POST /v1/slips";
