@@ -1,13 +1,18 @@
 //! A conversation between the real programs.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use sealdrop_tests::{command, scratch, succeed, wait_until};
 use serde_json::{Value, json};
 
 use crate::programs::{desk, make_box, serve};
+use crate::watched::Watched;
 
 fn sealdrop(dir: &Path) -> Command {
     let mut sealdrop = command("sealdrop");
@@ -106,4 +111,44 @@ fn an_answer_goes_from_the_desk_through_the_feed_to_the_phrase_and_a_reply_back(
     assert_eq!(kinds, ["follow-up", "report", "withdrawal"]);
     let text = |message: &Value| message["form"]["description"] == "It works.";
     assert!(messages.iter().any(text));
+}
+
+/// Segments, listing, rosters and log are bytes that never say who asks: a file server or a CDN can give them out.
+#[test]
+fn a_plain_file_server_can_serve_a_reader() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let files = format!("http://{}", listener.local_addr().unwrap());
+    let mut watched = Watched::start(2);
+    let origin = watched.recorder.origin();
+    let origins = ["--origin", &origin, "--origin", &files];
+    succeed(watched.desk().arg("publish").args(origins));
+    watched.converse();
+    watched.sealdrop("check", Some("a"), &[]);
+    let saved: BTreeMap<String, Vec<u8>> = watched
+        .recorder
+        .take()
+        .into_iter()
+        .map(|seen| (seen.request(), seen.answered().to_vec()))
+        .collect();
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut head = [0; 4_096];
+            let len = client.read(&mut head).unwrap();
+            let line = String::from_utf8_lossy(&head[..len]);
+            let wanted = line.split(" HTTP/1.1").next().unwrap_or_default();
+            let answer = match saved.get(wanted) {
+                Some(file) => [
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", file.len()).as_bytes(),
+                    file,
+                ]
+                .concat(),
+                None => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            };
+            client.write_all(&answer).unwrap();
+        }
+    });
+    watched.address = watched.address.replace(&origin, &files);
+    let shown = watched.sealdrop("check", Some("a"), &[]);
+    assert_eq!(shown["messages"][0]["text"], "Thank you.", "{shown}");
+    assert_eq!(watched.recorder.take(), [], "the server was asked nothing");
 }

@@ -49,4 +49,6 @@ mod tor_network;
 #[cfg(test)]
 mod trials;
 #[cfg(test)]
+mod watched;
+#[cfg(test)]
 mod wire;
