@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{answer, bundle, inbox, init, publish, sync};
+use crate::{answer, bundle, inbox, init, publish, rotate, sync};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -178,6 +178,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<Keys>,
     },
+    /// Begin a new recipient epoch: a fresh identity for new reports
+    ///
+    /// The identities before stay in the keyring and open what was sealed to them, until `destroy-epoch` ends them. Where the box key is, the new recipient is
+    /// published at once, unless something else waits for `publish`; elsewhere this prints your card, for whoever holds the box key. Do it once a month: what
+    /// is stolen later then opens less.
+    Rotate(rotate::Rotate),
     /// Ask the server to remove the drops of a window before their time
     ///
     /// It does so when every member has cosigned them, that is, holds them.

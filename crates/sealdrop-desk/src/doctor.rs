@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::bodies::{self, Fetched};
 use crate::context::{Answer, Context};
+use crate::epochs::{State, epochs, reminders};
 use crate::home::{Home, Profile};
 use crate::judge::{Opener, Verdict, Verdicts};
 use crate::keyring::{Device, Keyring};
@@ -58,6 +59,9 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
         let named = check_keys(&roster, &profile);
         let is_named = named.is_ok();
         checks.add("keys", named);
+        if let Some(found) = check_epochs(home, &profile, &rosters, now)? {
+            checks.add("recipient", Ok(found));
+        }
         checks.add("log", check_log(&client, home, &roster, now));
         checks.add("evidence", evidence::check(home));
         // A machine that the roster does not name could never collect the report.
@@ -196,6 +200,27 @@ fn check_keys(roster: &Roster, profile: &Profile) -> Result<Finding> {
         "roster {} has the keys of this machine",
         roster.epoch()
     )))
+}
+
+/// How old the member's recipient is, and what is to be done about it. `None` without an identity.
+fn check_epochs(
+    home: &Home,
+    profile: &Profile,
+    rosters: &Rosters,
+    now: Time,
+) -> Result<Option<Finding>> {
+    let epochs = epochs(&profile.recipients, rosters, &Ledger::load_all(home)?);
+    let Some(newest) = epochs.first() else {
+        return Ok(None);
+    };
+    let (fingerprint, mut lines) = (newest.recipient.fingerprint(), reminders(&epochs, now));
+    let is_good = lines.is_empty() || (lines.len() == 1 && newest.state == State::Waits);
+    lines.insert(0, format!("{fingerprint}: {}", newest.line(now)));
+    if is_good {
+        lines.truncate(1);
+        return Ok(lines.pop().map(Finding::Good));
+    }
+    Ok(Some(Finding::Warning(lines.join("; "))))
 }
 
 fn check_log(client: &Client, home: &Home, roster: &Roster, now: Time) -> Result<Finding> {

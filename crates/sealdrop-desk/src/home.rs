@@ -281,7 +281,7 @@ pub(crate) fn make_folder(folder: &Path) -> Result<()> {
 }
 
 /// Which box this desk belongs to, and the public halves of the keys in its keyring. Nothing here is secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Profile {
     /// The box.
     pub(crate) box_key: BoxKey,

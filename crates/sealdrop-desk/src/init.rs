@@ -14,13 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::card::Card;
 use crate::context::{Answer, Context, Usage, heading, usage};
-use crate::home::{Home, Profile, write_whole};
-use crate::keyring::{Device, Keyring};
+use crate::home::{Home, Profile};
+use crate::keyring::{Device, Keyring, RECOVERY, write_recovery};
 use crate::rosters::Pending;
 use crate::secret;
-
-/// The recovery code has 128 bits of its own, so scrypt need not slow guessing down.
-const RECOVERY_WORK_FACTOR: u8 = 10;
 
 /// Whose keys to make.
 #[derive(clap::Args)]
@@ -62,7 +59,7 @@ pub(crate) struct Init {
 
 /// Makes the home folder and its keyring.
 pub(crate) fn run(context: &Context, args: &Init) -> Result<Answer> {
-    let (keyring, origin) = match &args.restore {
+    let (mut keyring, origin) = match &args.restore {
         Some(file) => restore(args, file)?,
         None => generate(args)?,
     };
@@ -70,7 +67,7 @@ pub(crate) fn run(context: &Context, args: &Init) -> Result<Answer> {
     let passphrase = secret::new_passphrase(context)?;
     let home = Home::create(&context.home)?;
     let profile = keyring.to_profile(origin);
-    match fill(args, &home, &profile, &keyring, &passphrase) {
+    match fill(args, &home, &profile, &mut keyring, &passphrase) {
         Ok(recovery) => Ok(answer(args, &home, &profile, recovery)),
         Err(error) => {
             home.abandon();
@@ -84,13 +81,13 @@ fn fill(
     args: &Init,
     home: &Home,
     profile: &Profile,
-    keyring: &Keyring,
+    keyring: &mut Keyring,
     passphrase: &str,
 ) -> Result<Option<(PathBuf, Zeroizing<String>)>> {
     let recovery = match &args.restore {
         Some(_) => None,
         None if args.no_recovery || args.device_only => None,
-        None => Some(write_recovery(args, home, keyring)?),
+        None => Some(make_recovery(args, home, keyring)?),
     };
     let names = ["keyring.age", "pending.json", "desk.json"];
     let mut begun: Vec<_> = names.map(|name| home.path(name)).into();
@@ -162,6 +159,7 @@ fn generate(args: &Init) -> Result<(Keyring, Option<Origin>)> {
             .then(|| Device::generate(format!("{member}/{}", args.device), &mut rng)),
         member,
         role,
+        recovery_code: None,
     };
     Ok((keyring, origin))
 }
@@ -203,6 +201,7 @@ fn restore(args: &Init, file: &Path) -> Result<(Keyring, Option<Origin>)> {
     })?;
     let mut keyring = Keyring::parse(&plain)
         .with_context(|| format!("{} is not a recovery file of this version", file.display()))?;
+    keyring.recovery_code = Some(code);
     let name = format!("{}/{}", keyring.member, args.device);
     if !is_handle(&args.device) {
         usage!("--device: names are 1 to 32 of a-z, 0-9 and -, beginning with a letter or digit");
@@ -223,16 +222,14 @@ fn restore(args: &Init, file: &Path) -> Result<(Keyring, Option<Origin>)> {
     Ok((keyring, origin))
 }
 
-/// Seals box key, identities and voice key to a fresh code of 12 words. The machine's own keys stay out: they are replaced, not restored.
-fn write_recovery(
+/// Writes the recovery file, with a fresh code of 12 words. The keyring keeps the code too, so that the file can be renewed when the keys change.
+fn make_recovery(
     args: &Init,
     home: &Home,
-    keyring: &Keyring,
+    keyring: &mut Keyring,
 ) -> Result<(PathBuf, Zeroizing<String>)> {
-    let path = args
-        .recovery
-        .clone()
-        .unwrap_or_else(|| home.path("recovery.age"));
+    let path = args.recovery.clone();
+    let path = path.unwrap_or_else(|| home.path(RECOVERY));
     if path.exists() {
         bail!(
             "{} exists already: choose another place for the recovery file",
@@ -240,11 +237,8 @@ fn write_recovery(
         );
     }
     let code = Phrase::generate(&mut sealdrop_client::system::rng()).words();
-    let plain = keyring.to_json_without_device();
-    write_whole(
-        &path,
-        &passphrase::seal(&plain, &code, Some(RECOVERY_WORK_FACTOR)),
-    )?;
+    keyring.recovery_code = Some(code.clone());
+    write_recovery(&path, keyring, &code)?;
     Ok((path, code))
 }
 

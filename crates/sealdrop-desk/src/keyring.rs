@@ -1,5 +1,7 @@
 //! The keyring: the secret keys of one machine, sealed with a passphrase. docs/protocol.md, "Keys" and "Device keys".
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result, bail};
 use rand_core::CryptoRng;
 use sealdrop_core::encoding;
@@ -14,10 +16,15 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::context::Context;
-use crate::home::{Home, Profile};
+use crate::home::{Home, Profile, write_whole};
 use crate::secret;
 
 const FILE: &str = "keyring.age";
+/// Where a recovery file is, unless the user chose another place.
+pub(crate) const RECOVERY: &str = "recovery.age";
+
+/// The recovery code has 128 bits of its own, so scrypt need not slow guessing down.
+const RECOVERY_WORK_FACTOR: u8 = 10;
 
 /// Whichever keys this machine has. It has no Debug, Clone or Serialize.
 pub(crate) struct Keyring {
@@ -29,12 +36,51 @@ pub(crate) struct Keyring {
     pub(crate) role: String,
     /// Signs rosters.
     pub(crate) box_secret: Option<BoxSecret>,
-    /// Open drops; the first is the one in the roster.
+    /// Open drops; the newest first. docs/protocol.md, "Recipient epochs".
     pub(crate) identities: Vec<IdentitySeed>,
     /// Signs what the member says.
     pub(crate) voice: Option<SecretKey<VoiceRole>>,
     /// This machine's keys.
     pub(crate) device: Option<Device>,
+    /// The code of the recovery file, so that the file can be renewed when the keys change; `None` if there is none.
+    pub(crate) recovery_code: Option<Zeroizing<String>>,
+}
+
+/// The keyring of a home folder, opened to be changed.
+pub(crate) struct Unlocked {
+    pub(crate) keyring: Keyring,
+    passphrase: Zeroizing<String>,
+    work_factor: Option<u8>,
+}
+
+impl Unlocked {
+    /// Keeps the changed keys: the recovery file, then the keyring, then the public halves. Each is written whole, so a crash in between loses no key that
+    /// was there before, and whoever opens the keyring next finishes what it left ([`Keyring::unlock`]).
+    ///
+    /// The recovery file comes first: what is taken out of the keyring must not stay in the file after a crash. Gives where it is.
+    pub(crate) fn save(&self, home: &Home) -> Result<Option<PathBuf>> {
+        let recovery = match &self.keyring.recovery_code {
+            None => None,
+            Some(code) => {
+                let path = home.path(RECOVERY);
+                write_recovery(&path, &self.keyring, code)?;
+                Some(path)
+            }
+        };
+        let profile = self.keyring.to_profile(home.profile()?.origin);
+        self.keyring
+            .save(home, &profile, &self.passphrase, self.work_factor)?;
+        Ok(recovery)
+    }
+}
+
+/// Seals box key, identities and voice key to the recovery code. The machine's own keys stay out: they are replaced, not restored.
+pub(crate) fn write_recovery(path: &Path, keyring: &Keyring, code: &str) -> Result<()> {
+    let plain = keyring.to_json_without_device();
+    write_whole(
+        path,
+        &passphrase::seal(&plain, code, Some(RECOVERY_WORK_FACTOR)),
+    )
 }
 
 /// The keys by which a machine asks and cosigns.
@@ -61,6 +107,11 @@ impl Device {
 impl Keyring {
     /// Asks for the passphrase and opens the keyring of `home`.
     pub(crate) fn unlock(context: &Context, home: &Home) -> Result<Self> {
+        Ok(Self::unlock_to_change(context, home)?.keyring)
+    }
+
+    /// The same, to change what is in it. Public halves that a crash left behind the keyring follow it here.
+    pub(crate) fn unlock_to_change(context: &Context, home: &Home) -> Result<Unlocked> {
         let path = home.path(FILE);
         let Some(sealed) = home.read(FILE)? else {
             bail!(
@@ -75,14 +126,23 @@ impl Keyring {
         })?;
         let keyring = Self::parse(&plain)
             .with_context(|| format!("{} is not a keyring of this version", path.display()))?;
-        if keyring.box_key != home.profile()?.box_key {
+        let profile = home.profile()?;
+        if keyring.box_key != profile.box_key {
             bail!(
                 "{} holds the keys of another box ({}) than this folder: put the right file back",
                 path.display(),
                 keyring.box_key
             );
         }
-        Ok(keyring)
+        let as_in_keyring = keyring.to_profile(profile.origin.clone());
+        if as_in_keyring != profile {
+            home.write_profile(&as_in_keyring)?;
+        }
+        Ok(Unlocked {
+            keyring,
+            passphrase,
+            work_factor: passphrase::work_factor(&sealed),
+        })
     }
 
     /// Seals the keyring into `home`, and writes the public halves beside it.
@@ -131,6 +191,7 @@ impl Keyring {
                 }),
                 _ => None,
             },
+            recovery_code: wire.recovery_code.take().map(Zeroizing::new),
         };
         let fits = keyring
             .box_secret
@@ -168,6 +229,7 @@ impl Keyring {
             voice: self.voice.as_ref().map(|voice| base64(&voice.to_seed())),
             device: device.map(|device| device.name.clone()),
             device_seed: device.map(|device| base64(&device.seed)),
+            recovery_code: self.recovery_code.as_ref().map(|code| code.to_string()),
         };
         Zeroizing::new(serde_json::to_vec_pretty(&wire).expect("texts are always JSON"))
     }
@@ -231,4 +293,6 @@ struct Wire {
     voice: Option<String>,
     device: Option<String>,
     device_seed: Option<String>,
+    #[serde(default)]
+    recovery_code: Option<String>,
 }

@@ -13,8 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::card::Card;
 use crate::context::{Answer, Context};
+use crate::epochs::epochs;
 use crate::home::{Home, Profile, check_free, new_file, write_whole};
 use crate::keyring::Keyring;
+use crate::ledger::Ledger;
 use crate::rosters::Rosters;
 use crate::text;
 
@@ -40,19 +42,17 @@ pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
             ""
         }
     )];
-    for (position, recipient) in profile.recipients.iter().enumerate() {
-        let state = if position > 0 {
-            "kept for old drops".into()
-        } else {
-            named(roster, |r| {
-                r.members()
-                    .iter()
-                    .any(|m| m.name == profile.member && m.recipient == *recipient)
-            })
+    let epochs = epochs(&profile.recipients, &rosters, &Ledger::load_all(home)?);
+    let stands = roster.map_or(Standing::Named, |roster| recipient(roster, &profile));
+    for (position, epoch) in epochs.iter().enumerate() {
+        let state = match roster {
+            None => "no roster known yet".into(),
+            Some(roster) if position == 0 && stands == Standing::NotNamed => not_named(roster),
+            Some(_) => epoch.line(now),
         };
         lines.push(format!(
             "recipient  {}  {} ({}), {state}",
-            recipient.fingerprint(),
+            epoch.recipient.fingerprint(),
             profile.member,
             profile.role
         ));
@@ -101,6 +101,7 @@ pub(crate) fn run(home: &Home, card_only: bool) -> Result<Answer> {
         "holds_box_key": profile.holds_box_key,
         "member": profile.member,
         "recipients": profile.recipients.iter().map(|r| r.fingerprint()).collect::<Vec<_>>(),
+        "epochs": epochs.iter().map(|epoch| epoch.to_json(now)).collect::<Vec<_>>(),
         "voice": profile.voice.as_ref().map(|v| v.key().fingerprint()),
         "access": profile.device.as_ref().map(|(a, _)| a.key().fingerprint()),
         "witness": profile.device.as_ref().map(|(_, w)| w.key().fingerprint()),
@@ -162,14 +163,33 @@ pub(crate) fn export_identity(context: &Context, home: &Home, out: &Path) -> Res
     ))
 }
 
-/// Whether the roster has every key that is here.
+/// What a roster says of a member's identities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It names the newest, or there is none here.
+    Named,
+    /// It names an older one: the newest waits for the next roster.
+    Waits,
+    /// It names none of them.
+    NotNamed,
+}
+
+/// Which of the identities here the roster names for their member.
+pub(crate) fn recipient(roster: &Roster, profile: &Profile) -> Standing {
+    let mut members = roster.members().iter();
+    let member = members.find(|member| member.name == profile.member);
+    let named = member.map(|member| &member.recipient);
+    match profile.recipients.split_first() {
+        None => Standing::Named,
+        Some((newest, _)) if named == Some(newest) => Standing::Named,
+        Some((_, older)) if named.is_some_and(|named| older.contains(named)) => Standing::Waits,
+        Some(_) => Standing::NotNamed,
+    }
+}
+
+/// Whether the roster has the keys that are here. A new recipient that waits for the next roster is no fault.
 pub(crate) fn is_named(roster: &Roster, profile: &Profile) -> bool {
-    let recipient = profile.recipients.first().is_none_or(|recipient| {
-        roster
-            .members()
-            .iter()
-            .any(|m| m.name == profile.member && m.recipient == *recipient)
-    });
+    let recipient = recipient(roster, profile) != Standing::NotNamed;
     let voice = profile
         .voice
         .as_ref()
@@ -187,11 +207,15 @@ fn named(roster: Option<&Roster>, has: impl FnOnce(&Roster) -> bool) -> String {
     match roster {
         None => "no roster known yet".into(),
         Some(roster) if has(roster) => format!("in roster {}", roster.epoch()),
-        Some(roster) => format!(
-            "NOT in roster {}: give the card (`keys --card`) to whoever holds the box key",
-            roster.epoch()
-        ),
+        Some(roster) => not_named(roster),
     }
+}
+
+fn not_named(roster: &Roster) -> String {
+    format!(
+        "NOT in roster {}: give the card (`keys --card`) to whoever holds the box key",
+        roster.epoch()
+    )
 }
 
 /// The drop address, and a code of it.

@@ -9,6 +9,7 @@ mod certificate;
 mod cli;
 mod context;
 mod doctor;
+mod epochs;
 mod evidence;
 mod home;
 mod inbox;
@@ -26,6 +27,7 @@ mod publish;
 mod release;
 mod remote;
 mod rosters;
+mod rotate;
 mod secret;
 mod selftest;
 mod sent;
@@ -136,6 +138,7 @@ fn run(cli: Cli) -> Result<Answer> {
             None => keys::run(&home()?, card),
             Some(Keys::ExportIdentity { out }) => keys::export_identity(&context, &home()?, &out),
         },
+        Command::Rotate(args) => rotate::run(&context, &home()?, &args),
         Command::Release { window } => release::run(&context, &home()?, window),
         Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
         Command::Bundle(Bundle::Out(args)) => bundle::out(&home()?, &args),

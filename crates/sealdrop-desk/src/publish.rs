@@ -25,6 +25,8 @@ use crate::rosters::{
 };
 use crate::{limits, remote};
 
+/// How long a roster is good for.
+const DAYS: u64 = 90;
 const DEFAULT_WINDOW: u64 = 21_600;
 const DEFAULT_RETENTION: u64 = 7_776_000;
 const DEFAULT_SLIPS: u64 = 8;
@@ -55,7 +57,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "SIZE", value_parser = limits::max_drop)]
     max_drop: Option<u64>,
     /// How long the roster is good for, in days, at most 90; a synced desk with the box key renews it at half of that
-    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    #[arg(long, value_name = "DAYS", default_value_t = DAYS)]
     days: u64,
     /// Write a bundle with the signed roster to FILE instead, for a machine that connects: `bundle in FILE`, then `publish` there
     #[arg(long, value_name = "FILE")]
@@ -63,6 +65,21 @@ pub(crate) struct Publish {
 }
 
 impl Publish {
+    /// The roster as it is, with what `member add` and `member remove` have prepared.
+    pub(crate) fn unchanged() -> Self {
+        Self {
+            origin: Vec::new(),
+            log_key: None,
+            new_log: false,
+            policy: None,
+            window: None,
+            retention: None,
+            max_drop: None,
+            days: DAYS,
+            out: None,
+        }
+    }
+
     fn changes_something(&self) -> bool {
         !self.origin.is_empty()
             || self.log_key.is_some()
@@ -80,20 +97,56 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
     if !profile.holds_box_key {
         return hand_in_outgoing(context, home, &profile, &mut rosters, args);
     }
-    let mut origins = Vec::new();
-    for origin in &args.origin {
-        // As browsers show it. An origin has no slash at its end.
-        let plain = origin.strip_suffix('/').unwrap_or(origin);
-        origins.push(
-            plain
-                .parse::<Origin>()
-                .map_err(|error| Usage(format!("--origin {}: {error}", show::line(origin))))?,
-        );
-    }
+    origins(args)?;
     if let Some(path) = &args.out {
         check_free(path)?;
     }
     let keyring = Keyring::unlock(context, home)?;
+    let published = sign_next(context, home, args, &keyring)?;
+    answer(
+        &home.profile()?,
+        published.before.as_ref(),
+        &published.roster,
+        &published.place,
+    )
+}
+
+/// Signs the next roster with an open keyring, and hands it to the server. Gives its epoch.
+pub(crate) fn next(
+    context: &Context,
+    home: &Home,
+    args: &Publish,
+    keyring: &Keyring,
+) -> Result<u64> {
+    Ok(sign_next(context, home, args, keyring)?.roster.epoch())
+}
+
+/// The origins given, as browsers show them. An origin has no slash at its end.
+fn origins(args: &Publish) -> Result<Vec<Origin>> {
+    let parse = |origin: &String| {
+        let plain = origin.strip_suffix('/').unwrap_or(origin);
+        let parsed = plain.parse::<Origin>();
+        parsed.map_err(|error| Usage(format!("--origin {}: {error}", show::line(origin))).into())
+    };
+    args.origin.iter().map(parse).collect()
+}
+
+/// A roster that was signed, the one before it, and where it went.
+struct Published {
+    before: Option<Roster>,
+    roster: Roster,
+    place: String,
+}
+
+fn sign_next(
+    context: &Context,
+    home: &Home,
+    args: &Publish,
+    keyring: &Keyring,
+) -> Result<Published> {
+    let profile = home.profile()?;
+    let mut rosters = Rosters::load(home, &profile.box_key)?;
+    let origins = origins(args)?;
     let secret = keyring.box_secret()?;
     let now = sealdrop_client::system::now();
     let origin = origins.first().cloned().or_else(|| profile.origin.clone());
@@ -136,7 +189,11 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Publish) -> Result<Answ
         ..profile
     };
     home.write_profile(&profile)?;
-    answer(&profile, before.as_ref(), &roster, &place)
+    Ok(Published {
+        before,
+        roster,
+        place,
+    })
 }
 
 /// On a machine without the box key: takes to the server what was signed elsewhere.

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::bodies::{self, Fetched};
 use crate::context::{Answer, Context, usage};
+use crate::epochs::{epochs, reminders};
 use crate::evidence::Kept;
 use crate::home::{Home, Profile};
 use crate::keyring::{Device, Keyring};
@@ -128,6 +129,9 @@ impl Syncing<'_> {
             new_entries.is_some().then_some(&ledger),
             self.now,
         )?;
+        let ledgers = Ledger::load_all(self.home)?;
+        let epochs = epochs(&self.profile.recipients, &self.rosters, &ledgers);
+        self.remarks.extend(reminders(&epochs, self.now));
         if let Some(new_entries) = new_entries {
             self.check_listed(&ledger, &mut listed, &roster)?;
             self.check_roster_leaves(&ledger);

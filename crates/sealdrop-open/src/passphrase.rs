@@ -43,6 +43,17 @@ pub fn seal(plaintext: &[u8], passphrase: &str, work_factor: Option<u8>) -> Vec<
     sealed
 }
 
+/// The base-two logarithm of scrypt's N in a file that [`seal`] made: `None` if it is none, or takes more work than [`open`] does.
+#[must_use]
+pub fn work_factor(sealed: &[u8]) -> Option<u8> {
+    let stanza = sealed.split(|byte| *byte == b'\n').nth(1)?;
+    let words = std::str::from_utf8(stanza)
+        .ok()?
+        .strip_prefix("-> scrypt ")?;
+    let log_n = words.split(' ').nth(1)?.parse().ok()?;
+    (1..=MAX_WORK_FACTOR).contains(&log_n).then_some(log_n)
+}
+
 /// Opens what [`seal`] sealed.
 ///
 /// # Errors

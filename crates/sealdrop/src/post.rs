@@ -1,6 +1,6 @@
 //! `sealdrop post`: sends a drop that was sealed before.
 
-use sealdrop_client::show;
+use sealdrop_client::{show, system};
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::ops::Range;
@@ -201,6 +201,18 @@ fn roster_of(
         ))
         .hint("seal the report again, to what `sealdrop box` saves now")
     };
+    // Its members may have destroyed the identities that it names. An upload that has begun may end.
+    let not_expired = |the_box: VerifiedBox| {
+        let expires = the_box.roster().expires();
+        if args.resume.is_some() || system::now() < expires {
+            return Ok(the_box);
+        }
+        Err(Failure::refused(format!(
+            "{file} was sealed to a roster that expired on {}: its members may no longer open it",
+            show::minute(expires)
+        ))
+        .hint("seal the report again, to what `sealdrop box` saves now"))
+    };
     let given = args
         .box_file
         .as_deref()
@@ -236,7 +248,7 @@ fn roster_of(
         }
         let between = newest_of(given_epoch + 1..epoch, client, address)?;
         return if between.is_none() && same_log(&given) {
-            Ok(given)
+            not_expired(given)
         } else {
             Err(stale())
         };
@@ -247,6 +259,7 @@ fn roster_of(
     newest_of(1..current.roster().epoch(), client, address)?
         .filter(|before| fits(before) && same_log(before))
         .ok_or_else(stale)
+        .and_then(not_expired)
 }
 
 /// The newest roster of these epochs that the server shows. Epochs rise by one or more, so there are gaps; only so many are tried.

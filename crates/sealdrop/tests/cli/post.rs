@@ -207,6 +207,30 @@ fn a_drop_sealed_to_an_older_roster_is_not_posted() {
 }
 
 #[test]
+fn a_drop_sealed_to_a_roster_that_expired_since_is_not_posted() {
+    let server = LyingServer::start();
+    let place = sealed(&server, &[]);
+    std::fs::remove_file(place.path("r.drop.box")).unwrap();
+    // The roster before has the same members, and its time is over.
+    let mut before = server.state().roster.draft().clone();
+    (before.epoch, before.expires) = (2, Time(sealdrop_client::system::now().0));
+    before.issued = Time(before.expires.0 - 86_400);
+    let before = box_json(server.keys().sign(&before).note());
+    place.write("before.json", before.as_bytes());
+    server.lie_at("/v1/box/2", before);
+    server.publish(|draft| {
+        draft.members.truncate(1);
+        draft.devices.truncate(1);
+    });
+    for args in [&["r.drop", "--box", "before.json"][..], &["r.drop"]] {
+        place
+            .post(&server, args)
+            .refused(1, &["to a roster that expired on", "seal the report again"]);
+    }
+    assert!(server.state().bodies.is_empty());
+}
+
+#[test]
 fn a_changed_drop_is_not_posted() {
     let server = LyingServer::start();
     let place = sealed(&server, &[]);
