@@ -53,6 +53,29 @@ pub(crate) fn is_here(home: &Home, drop: &Known) -> bool {
     })
 }
 
+/// Removes the file of a drop, durably, from whichever of its windows it is in, and a folder that is empty then. Gives whether it was here.
+pub(crate) fn remove(home: &Home, drop: &Known) -> Result<bool> {
+    let mut was_here = false;
+    for window in drop.windows() {
+        let path = path(home, window, &drop.digest);
+        match fs::remove_file(&path) {
+            Ok(()) => {
+                was_here = true;
+                let folder = path.parent().expect("the path has a folder");
+                File::open(folder)
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(|error| unwritable(folder, error))?;
+                let _ = fs::remove_dir(folder);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+        }
+    }
+    Ok(was_here)
+}
+
 /// Whether drops of this window have been here.
 pub(crate) fn has_window(home: &Home, window: Window) -> bool {
     home.path(format!("drops/{window}")).is_dir()

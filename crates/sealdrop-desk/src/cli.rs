@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{answer, bundle, inbox, init, publish, rotate, sync};
+use crate::{answer, bundle, destroy, inbox, init, publish, rotate, sync};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -184,6 +184,12 @@ pub(crate) enum Command {
     /// published at once, unless something else waits for `publish`; elsewhere this prints your card, for whoever holds the box key. Do it once a month: what
     /// is stolen later then opens less.
     Rotate(rotate::Rotate),
+    /// End old recipient epochs: destroy the identities for which nothing new can come
+    ///
+    /// Without a fingerprint, each that is due: `keys` shows from when on. It shows first which cases, drops and answers can be read here no longer, and asks.
+    /// Then the identity goes from the keyring and the recovery file; whoever steals them afterwards opens nothing of that epoch. Copies elsewhere are yours to
+    /// destroy: backups, exported identities, older recovery files.
+    DestroyEpoch(destroy::DestroyEpoch),
     /// Ask the server to remove the drops of a window before their time
     ///
     /// It does so when every member has cosigned them, that is, holds them.

@@ -106,21 +106,16 @@ pub(crate) fn epochs(
             .map(|known| known.roster())
             .filter(|roster| names(roster, recipient))
             .collect();
-        let retention = rosters
-            .iter()
-            .map(|known| known.roster())
-            .filter(|roster| Some(roster.epoch()) >= naming.first().map(|first| first.epoch()))
-            .map(Roster::retention)
-            .max();
-        let ends = naming
-            .iter()
-            .map(|roster| {
-                // An upload that began in the last window may end in the one after.
-                let last = Window(last_window(roster, &taken).0.saturating_add(1));
-                let end = last.end(roster.window_length()).0;
-                Time(end.saturating_add(retention.unwrap_or(0)))
-            })
-            .max();
+        let ends = naming.iter().map(|roster| {
+            let after = rosters.iter().map(|known| known.roster());
+            let after = after.filter(|later| later.epoch() > roster.epoch());
+            let retention = after.map(Roster::retention).max();
+            // An upload that began in the last window may end in the one after.
+            let last = Window(last_window(roster, &taken).0.saturating_add(1));
+            let end = last.end(roster.window_length()).0;
+            Time(end.saturating_add(retention.unwrap_or(roster.retention())))
+        });
+        let ends = ends.max();
         let is_newer_in_use = in_use.is_some_and(|used| used < position);
         let state = match (ends, newest) {
             (_, Some(newest)) if names(newest, recipient) => State::InUse,

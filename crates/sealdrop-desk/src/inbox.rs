@@ -20,6 +20,7 @@ use crate::answer::{forecast_json, forecast_line, show_sent};
 use crate::bodies::{self, Bodies};
 use crate::bundle::Bundle;
 use crate::context::{Answer, Context, heading, usage};
+use crate::destroyed::Destroyed;
 use crate::home::{Home, Profile, new_file, unwritable};
 use crate::judge::{Inbox, Message, Opener, Sink, Verdicts, sort};
 use crate::keyring::Keyring;
@@ -38,6 +39,13 @@ pub(crate) struct From {
     pub(crate) bundle: Option<PathBuf>,
 }
 
+impl From {
+    /// This machine's own drops.
+    pub(crate) fn here() -> Self {
+        Self { bundle: None }
+    }
+}
+
 /// Everything that opening drops needs, for the length of a command.
 pub(crate) struct Desk<'a> {
     home: &'a Home,
@@ -51,7 +59,16 @@ pub(crate) struct Desk<'a> {
     elsewhere: HashSet<[u8; 32]>,
     bodies: Box<dyn Bodies + 'a>,
     verdicts: Verdicts,
+    destroyed: Destroyed,
     is_bundle: bool,
+}
+
+/// What a part of the identities here can read.
+pub(crate) struct Readable {
+    /// Digests of the drops that it opens.
+    pub(crate) staying: HashSet<[u8; 32]>,
+    /// The drops that only the rest opens.
+    pub(crate) lost: Vec<Known>,
 }
 
 impl<'a> Desk<'a> {
@@ -64,6 +81,17 @@ impl<'a> Desk<'a> {
             let keyring = Keyring::unlock(context, home)?;
             (keyring.identities(), keyring.voice)
         };
+        Self::with_keys(home, from, identities, voice)
+    }
+
+    /// The same with the keys of a keyring that is open already.
+    pub(crate) fn with_keys(
+        home: &'a Home,
+        from: &From,
+        identities: Vec<Identity>,
+        voice: Option<SecretKey<VoiceRole>>,
+    ) -> Result<Self> {
+        let profile = home.profile()?;
         let bundle = from
             .bundle
             .as_ref()
@@ -100,6 +128,7 @@ impl<'a> Desk<'a> {
             elsewhere,
             bodies,
             verdicts: Verdicts::load(home)?,
+            destroyed: Destroyed::load(home, &profile)?,
             is_bundle,
             profile,
         })
@@ -147,6 +176,8 @@ impl<'a> Desk<'a> {
             .identities
             .iter()
             .map(|identity| identity.to_public().clone())
+            // What was sealed to one that was destroyed was meant for this member all the same.
+            .chain(self.destroyed.recipients())
             .collect();
         let mut rest = Vec::new();
         for (drop, mut reason) in std::mem::take(&mut inbox.quarantine) {
@@ -205,6 +236,52 @@ impl<'a> Desk<'a> {
         Some(first.to_public().clone())
     }
 
+    /// The identities, the newest first.
+    pub(crate) fn identities(&self) -> &[Identity] {
+        &self.identities
+    }
+
+    /// The number of a conversation's case.
+    pub(crate) fn case_number(&self, conversation: &str) -> Option<u64> {
+        self.verdicts.cases.get(conversation).copied()
+    }
+
+    /// Which drops stay readable when only `staying` of the identities do, and which do not.
+    ///
+    /// What opens a drop without an identity counts here: a file key that another member gave makes it one of `staying`.
+    pub(crate) fn readable(&self, staying: &[Identity]) -> Result<Readable> {
+        let mut readable = Readable {
+            staying: HashSet::new(),
+            lost: Vec::new(),
+        };
+        let opens = |identities: &[Identity], drop: &Known| -> Result<bool> {
+            let opener = Opener {
+                identities,
+                ..self.opener()
+            };
+            opener.is_readable(drop)
+        };
+        for drop in &self.drops {
+            if opens(staying, drop)? {
+                readable.staying.insert(drop.digest);
+            } else if opens(&self.identities, drop)? {
+                readable.lost.push(drop.clone());
+            }
+        }
+        Ok(readable)
+    }
+
+    /// Whether nothing here opens any message of a case, because the identities were destroyed.
+    fn is_destroyed(&self, messages: &[Message]) -> Result<bool> {
+        let opener = self.opener();
+        for message in messages {
+            if !self.destroyed.has(&message.drop) || opener.is_readable(&message.drop)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The rosters known here.
     pub(crate) fn rosters(&self) -> &Rosters {
         &self.rosters
@@ -245,16 +322,19 @@ impl<'a> Desk<'a> {
     /// The report of a message, with its hash and its signature verified again: a verdict is about a digest, and a file may have changed since.
     pub(crate) fn report(&self, message: &Message) -> Result<Report> {
         let digest = hex(&message.drop.digest);
-        match self
+        let opened = self
             .opener()
-            .open_whole(&message.drop, &mut NoAttachments)?
-        {
-            Some(Ok(opened)) => Ok(opened.report),
-            Some(Err(reason)) => bail!(
+            .open_whole(&message.drop, &mut NoAttachments)?;
+        match (opened, self.destroyed.why(&message.drop)) {
+            (Some(Ok(opened)), _) => Ok(opened.report),
+            (_, Some(why)) => {
+                bail!("nobody can read drop {digest} here any more: {why}; ask another member")
+            }
+            (Some(Err(reason)), None) => bail!(
                 "drop {digest} was good before, and now: {reason}; delete its file and {}",
                 self.how_to_get()
             ),
-            None => bail!(
+            (None, None) => bail!(
                 "drop {digest} is not on this machine: {}, or name the bundle that holds it with --bundle",
                 self.how_to_get()
             ),
@@ -265,6 +345,11 @@ impl<'a> Desk<'a> {
     fn title_page(&self, message: &Message) -> Result<Report> {
         if self.is_bundle {
             return self.report(message);
+        }
+        if let Some(why) = self.destroyed.why(&message.drop)
+            && !self.opener().is_readable(&message.drop)?
+        {
+            bail!("cannot be read any more: {why}");
         }
         match self.opener().report(&message.drop)? {
             Some(report) if hex(&report.message) == message.id => Ok(report),
@@ -365,11 +450,17 @@ pub(crate) fn list(
         .latest()
         .map_or(1, |latest| latest.roster().window_length());
     let (mut lines, mut cases) = (Vec::new(), Vec::new());
-    let sent = by_conversation(home)?;
+    let (sent, mut destroyed) = (by_conversation(home)?, 0);
     for (number, messages) in &inbox.cases {
         let Some(first) = messages.first() else {
             continue;
         };
+        if desk.is_destroyed(messages)? {
+            destroyed += 1;
+            if !all {
+                continue;
+            }
+        }
         let withdrawn = messages
             .iter()
             .any(|message| message.kind == Kind::Withdraw);
@@ -462,6 +553,12 @@ pub(crate) fn list(
     for drop in inbox.for_others.iter().filter(|_| all) {
         lines.push(drop_line(drop, window));
     }
+    if destroyed > 0 && !all {
+        lines.push(format!(
+            "\n{} that nothing opens any more, because the identity was destroyed here (--all lists them)",
+            counted(destroyed, "case")
+        ));
+    }
     let mut rest = |count: u64, what: &str| {
         if count > 0 {
             lines.push(format!("\n{count} {what}"));
@@ -535,7 +632,7 @@ pub(crate) fn list(
         .iter()
         .map(|drop| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index }))
         .collect();
-    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": missing.len(), "missing_drops": missing, "expired": inbox.expired.len(), "unopened": inbox.unopened, "outbox": forecast.as_ref().map(forecast_json) });
+    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": missing.len(), "missing_drops": missing, "expired": inbox.expired.len(), "destroyed": destroyed, "unopened": inbox.unopened, "outbox": forecast.as_ref().map(forecast_json) });
     Ok(Answer {
         failed: is_short,
         ..Answer::new(json, lines.join("\n"))

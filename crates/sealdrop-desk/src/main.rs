@@ -8,6 +8,8 @@ mod card;
 mod certificate;
 mod cli;
 mod context;
+mod destroy;
+mod destroyed;
 mod doctor;
 mod epochs;
 mod evidence;
@@ -139,6 +141,7 @@ fn run(cli: Cli) -> Result<Answer> {
             Some(Keys::ExportIdentity { out }) => keys::export_identity(&context, &home()?, &out),
         },
         Command::Rotate(args) => rotate::run(&context, &home()?, &args),
+        Command::DestroyEpoch(args) => destroy::run(&context, &home()?, &args),
         Command::Release { window } => release::run(&context, &home()?, window),
         Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
         Command::Bundle(Bundle::Out(args)) => bundle::out(&home()?, &args),

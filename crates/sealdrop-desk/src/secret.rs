@@ -70,3 +70,20 @@ pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>> {
         .context("cannot ask for the passphrase on this terminal")?;
     Ok(Zeroizing::new(typed))
 }
+
+/// Goes on only if one of `accepted` is typed on the terminal. What is asked goes to standard error.
+pub(crate) fn confirm(question: &str, accepted: &[&str]) -> Result<()> {
+    eprint!("{question}");
+    if !std::io::stdin().is_terminal() {
+        eprintln!();
+        usage!("there is no terminal to ask on: if you are sure, run this again with --yes");
+    }
+    let mut typed = String::new();
+    std::io::stdin()
+        .read_line(&mut typed)
+        .context("cannot ask on this terminal")?;
+    if !accepted.contains(&typed.trim()) {
+        bail!("not confirmed: nothing was changed");
+    }
+    Ok(())
+}

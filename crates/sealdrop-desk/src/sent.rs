@@ -11,7 +11,7 @@ use sealdrop_core::key::{SecretKey, VoiceRole};
 use sealdrop_core::recipient::Recipient;
 use sealdrop_core::report::Reporter;
 use sealdrop_core::slip::message::{Assembly, Message};
-use sealdrop_core::slip::{self, Part, PartKind};
+use sealdrop_core::slip::{self, Part, PartKind, Slip};
 use sealdrop_core::time::Window;
 use sealdrop_open::{Identity, open_slip};
 use serde::{Deserialize, Serialize};
@@ -84,19 +84,7 @@ impl Sent {
     ) -> Result<()> {
         let first = parts.first().context("an answer has at least one part")?;
         let number = Self::load_all(home)?.last().map_or(1, |s| s.number + 1);
-        let mut clue = [0; 32];
-        rng.fill_bytes(&mut clue);
-        // Nobody looks for these by their clues.
-        let to = Reporter {
-            recipient: own.clone(),
-            clue,
-            voice: voice.to_public(),
-        };
-        let copies: Vec<_> = parts
-            .iter()
-            .map(|part| slip::seal(part, &to, voice, rng))
-            .collect();
-        home.write(slips_path(number), &copies.concat_bytes())?;
+        home.write(slips_path(number), &copies(parts, own, voice, rng))?;
         let sent = Self {
             message: hex(&first.message),
             conversation: first.conversation.to_string(),
@@ -217,21 +205,8 @@ impl Sent {
         identities: &[Identity],
         rosters: &Rosters,
     ) -> Result<Option<Opened>> {
-        let bytes = home.read(slips_path(self.number))?.unwrap_or_default();
         let mut assembly: Option<Assembly> = None;
-        for slip in cut(&bytes).unwrap_or_default() {
-            let voice = |part: &Part| {
-                let roster = rosters.get(part.epoch)?;
-                let mut members = roster.members().iter();
-                let member = members.find(|member| member.name == part.member)?;
-                Some(member.voice.key().clone())
-            };
-            let part = identities
-                .iter()
-                .find_map(|identity| open_slip(&slip, identity, voice).ok());
-            let Some(part) = part.filter(|part| hex(&part.message) == self.message) else {
-                return Ok(None);
-            };
+        for part in self.parts(home, identities, rosters)?.unwrap_or_default() {
             match &mut assembly {
                 Some(assembly) => drop(assembly.add(part)),
                 None => assembly = Some(Assembly::new(part)),
@@ -245,6 +220,48 @@ impl Sent {
                 said,
             })
         }))
+    }
+
+    /// Its parts. `None` if no identity here opens them all, or they are damaged.
+    fn parts(
+        &self,
+        home: &Home,
+        identities: &[Identity],
+        rosters: &Rosters,
+    ) -> Result<Option<Vec<Part>>> {
+        let bytes = home.read(slips_path(self.number))?.unwrap_or_default();
+        let voice = |part: &Part| {
+            let roster = rosters.get(part.epoch)?;
+            let mut members = roster.members().iter();
+            let member = members.find(|member| member.name == part.member)?;
+            Some(member.voice.key().clone())
+        };
+        let open = |slip: Box<Slip>| {
+            let part = identities
+                .iter()
+                .find_map(|identity| open_slip(&slip, identity, voice).ok())?;
+            (hex(&part.message) == self.message).then_some(part)
+        };
+        Ok(cut(&bytes)
+            .unwrap_or_default()
+            .into_iter()
+            .map(open)
+            .collect())
+    }
+
+    /// Seals the copy anew, to `own`. `identities` open it as it is.
+    pub(crate) fn reseal(
+        &self,
+        home: &Home,
+        identities: &[Identity],
+        rosters: &Rosters,
+        own: &Recipient,
+        voice: &SecretKey<VoiceRole>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<()> {
+        let parts = self.parts(home, identities, rosters)?;
+        let parts = parts.context("an answer that is kept here does not open any more")?;
+        home.write(slips_path(self.number), &copies(&parts, own, voice, rng))
     }
 
     fn save(&self, home: &Home) -> Result<()> {
@@ -262,6 +279,28 @@ pub(crate) fn by_conversation(home: &Home) -> Result<Answers> {
         all.entry(sent.conversation.clone()).or_default().push(sent);
     }
     Ok(all)
+}
+
+/// Copies of parts, sealed to the member's `own` recipient.
+fn copies(
+    parts: &[Part],
+    own: &Recipient,
+    voice: &SecretKey<VoiceRole>,
+    rng: &mut impl CryptoRng,
+) -> Vec<u8> {
+    let mut clue = [0; 32];
+    rng.fill_bytes(&mut clue);
+    // Nobody looks for these by their clues.
+    let to = Reporter {
+        recipient: own.clone(),
+        clue,
+        voice: voice.to_public(),
+    };
+    let copies: Vec<_> = parts
+        .iter()
+        .map(|part| slip::seal(part, &to, voice, rng))
+        .collect();
+    copies.concat_bytes()
 }
 
 fn slips_path(number: u64) -> String {

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::bodies::{self, Fetched};
 use crate::context::{Answer, Context, usage};
+use crate::destroyed::{Destroyed, sweep};
 use crate::epochs::{epochs, reminders};
 use crate::evidence::Kept;
 use crate::home::{Home, Profile};
@@ -129,6 +130,10 @@ impl Syncing<'_> {
             new_entries.is_some().then_some(&ledger),
             self.now,
         )?;
+        let removed = sweep(self.home)?;
+        if removed > 0 {
+            self.remarks.push(format!("removed the ciphertext of {removed} drop{} from this machine: their windows have expired, and nothing here opens them since their identity was destroyed", if removed == 1 { "" } else { "s" }));
+        }
         let ledgers = Ledger::load_all(self.home)?;
         let epochs = epochs(&self.profile.recipients, &self.rosters, &ledgers);
         self.remarks.extend(reminders(&epochs, self.now));
@@ -396,6 +401,7 @@ impl Syncing<'_> {
             .filter(|drop| !drop.again.is_empty())
             .map(|drop| (drop.digest, drop.windows().collect::<Vec<_>>()))
             .collect();
+        let destroyed = Destroyed::load(self.home, self.profile)?;
         let (mut fetched, mut broken) = (0, 0);
         let mut never_held = Vec::new();
         let mut seen = HashSet::new();
@@ -416,6 +422,11 @@ impl Syncing<'_> {
             // The same bytes, sent again in another window, are held once.
             drop.again = again.get(&drop.digest).cloned().unwrap_or_default();
             if !seen.insert((drop.digest, drop.window)) || bodies::is_here(self.home, &drop) {
+                continue;
+            }
+            // `destroy-epoch` removed what nothing opens any more, once its window had expired.
+            let (length, retention) = (roster.window_length(), roster.retention());
+            if destroyed.has(&drop) && drop.window.is_expired(length, retention, self.now) {
                 continue;
             }
             let (digest, window) = (hex(&drop.digest), drop.window.0);
