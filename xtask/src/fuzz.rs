@@ -91,12 +91,13 @@ fn fuzz(target: &str, seconds: u32) -> Result<Outcome> {
 }
 
 /// Subjects of `testdata/vectors` from which a target starts.
-const SEEDS: [(&str, &[&str]); 8] = [
+const SEEDS: [(&str, &[&str]); 9] = [
     ("address", &["address"]),
     ("drop", &["drop"]),
     ("slip", &["slip"]),
     ("note", &["checkpoint", "cosignature", "promise", "roster"]),
     ("proof", &["receipt"]),
+    ("recovery", &["recovery"]),
     ("request", &["request"]),
     ("roster", &["roster"]),
     ("tile", &["leaf", "tile"]),

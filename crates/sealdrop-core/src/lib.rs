@@ -19,6 +19,7 @@ pub mod log;
 pub mod note;
 pub mod phrase;
 pub mod recipient;
+pub mod recovery;
 pub mod report;
 pub mod request;
 pub mod roster;

@@ -12,8 +12,7 @@ pub use part::{MAX_BODY, MAX_PARTS, Part, PartError, PartKind};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::drop::payload::PayloadKey;
-use crate::drop::{FileKey, header, shape, size};
+use crate::drop::{seal_chunk, shape, size};
 use crate::key::{BoxKey, SecretKey, VoiceRole};
 use crate::recipient::{IdentitySeed, Recipient};
 use crate::report::Reporter;
@@ -58,19 +57,11 @@ pub fn decoy(box_key: &BoxKey, rng: &mut impl CryptoRng) -> Box<Slip> {
 fn assemble(
     clue: &clue::Clue,
     recipient: &Recipient,
-    mut plain: Zeroizing<Vec<u8>>,
+    plain: Zeroizing<Vec<u8>>,
     rng: &mut impl CryptoRng,
 ) -> Box<Slip> {
-    let file_key = FileKey::generate(rng);
-    let mut nonce = [0; size::NONCE as usize];
-    rng.fill_bytes(&mut nonce);
-    plain.resize(PLAINTEXT + size::TAG as usize, 0);
-    PayloadKey::new(&file_key, &nonce).seal(&mut plain, 0, true);
-    let mut slip = Vec::with_capacity(SLIP);
-    slip.extend_from_slice(clue);
-    slip.extend_from_slice(&header::seal(&file_key, std::slice::from_ref(recipient)));
-    slip.extend_from_slice(&nonce);
-    slip.extend_from_slice(&plain);
+    let mut slip = clue.to_vec();
+    slip.extend_from_slice(&seal_chunk(recipient, plain, rng));
     slip.into_boxed_slice()
         .try_into()
         .expect("a plaintext of this length makes a slip of 4,096 bytes")
@@ -106,7 +97,7 @@ mod tests {
     use rand_core::SeedableRng as _;
 
     use super::*;
-    use crate::drop::shape;
+    use crate::drop::{header, shape};
     use crate::key::SecretKey;
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{answer, bundle, destroy, inbox, init, publish, rotate, sync};
+use crate::{answer, bundle, destroy, inbox, init, publish, recovery, rotate, sync};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -190,6 +190,12 @@ pub(crate) enum Command {
     /// Then the identity goes from the keyring and the recovery file; whoever steals them afterwards opens nothing of that epoch. Copies elsewhere are yours to
     /// destroy: backups, exported identities, older recovery files.
     DestroyEpoch(destroy::DestroyEpoch),
+    /// Share the box key among members, so that some of them together restore it
+    ///
+    /// Whoever holds the box key splits it once, and again when members change. Each member keeps a share. When the key is lost, as many as it needs give
+    /// theirs to one of them, who joins them and publishes.
+    #[command(subcommand)]
+    Recovery(recovery::Recovery),
     /// Ask the server to remove the drops of a window before their time
     ///
     /// It does so when every member has cosigned them, that is, holds them.

@@ -23,6 +23,7 @@ use crate::judge::{Opener, Verdict, Verdicts};
 use crate::keyring::{Device, Keyring};
 use crate::keys::is_named;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
+use crate::recovery::Made;
 use crate::rosters::Rosters;
 use crate::{certificate, evidence, remote, selftest, text};
 
@@ -61,6 +62,9 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
         checks.add("keys", named);
         if let Some(found) = check_epochs(home, &profile, &rosters, now)? {
             checks.add("recipient", Ok(found));
+        }
+        if profile.holds_box_key {
+            checks.add("recovery", check_recovery(home, &roster));
         }
         checks.add("log", check_log(&client, home, &roster, now));
         checks.add("evidence", evidence::check(home));
@@ -221,6 +225,28 @@ fn check_epochs(
         return Ok(lines.pop().map(Finding::Good));
     }
     Ok(Some(Finding::Warning(lines.join("; "))))
+}
+
+/// Who could restore the box key if this machine were lost, as far as is known here.
+fn check_recovery(home: &Home, roster: &Roster) -> Result<Finding> {
+    let Some(made) = Made::load(home)? else {
+        return Ok(Finding::Good("the box key was not split on this machine: `sealdrop-desk recovery split` shares it among members, for the day this one is lost".into()));
+    };
+    let is_member = |name: &&String| roster.members().iter().any(|m| m.name == **name);
+    let (still, gone): (Vec<_>, Vec<_>) = made.members.iter().partition(|name| is_member(name));
+    let list = |names: &[&String]| {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        names.join(", ")
+    };
+    let who = format!("any {} of {} restore the box key", made.need, list(&still));
+    Ok(if gone.is_empty() {
+        Finding::Good(who)
+    } else {
+        Finding::Warning(format!(
+            "{who}, and so does whoever has left with a share ({}): split it again for the members of now; the shares of before stay good",
+            list(&gone)
+        ))
+    })
 }
 
 fn check_log(client: &Client, home: &Home, roster: &Roster, now: Time) -> Result<Finding> {

@@ -16,6 +16,7 @@
 //! | `outbox/` | finished slips on their way to the feed |
 //! | `answers/` | what this member said, sealed to their own recipient; how far each slip has come |
 //! | `recovery.age` | the keys but this machine's, sealed with the recovery code |
+//! | `split.json` | among whom the box key was split last; no share |
 //! | `destroyed.json` | which identities were destroyed, and the drops that nothing opens since |
 //! | `inbox.json` | verdicts and case numbers; no text of a report |
 

@@ -160,6 +160,7 @@ fn generate(args: &Init) -> Result<(Keyring, Option<Origin>)> {
         member,
         role,
         recovery_code: None,
+        shares: Vec::new(),
     };
     Ok((keyring, origin))
 }

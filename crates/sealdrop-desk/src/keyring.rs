@@ -44,6 +44,8 @@ pub(crate) struct Keyring {
     pub(crate) device: Option<Device>,
     /// The code of the recovery file, so that the file can be renewed when the keys change; `None` if there is none.
     pub(crate) recovery_code: Option<Zeroizing<String>>,
+    /// Shares of the box key that were given to this member, as texts. docs/protocol.md, "Recovery".
+    pub(crate) shares: Vec<Zeroizing<String>>,
 }
 
 /// The keyring of a home folder, opened to be changed.
@@ -192,6 +194,7 @@ impl Keyring {
                 _ => None,
             },
             recovery_code: wire.recovery_code.take().map(Zeroizing::new),
+            shares: wire.shares.drain(..).map(Zeroizing::new).collect(),
         };
         let fits = keyring
             .box_secret
@@ -230,6 +233,7 @@ impl Keyring {
             device: device.map(|device| device.name.clone()),
             device_seed: device.map(|device| base64(&device.seed)),
             recovery_code: self.recovery_code.as_ref().map(|code| code.to_string()),
+            shares: self.shares.iter().map(|share| share.to_string()).collect(),
         };
         Zeroizing::new(serde_json::to_vec_pretty(&wire).expect("texts are always JSON"))
     }
@@ -295,4 +299,6 @@ struct Wire {
     device_seed: Option<String>,
     #[serde(default)]
     recovery_code: Option<String>,
+    #[serde(default)]
+    shares: Vec<String>,
 }

@@ -26,6 +26,7 @@ mod members;
 mod outbox;
 mod posting;
 mod publish;
+mod recovery;
 mod release;
 mod remote;
 mod rosters;
@@ -33,6 +34,7 @@ mod rotate;
 mod secret;
 mod selftest;
 mod sent;
+mod shamir;
 mod stop;
 mod sync;
 mod text;
@@ -142,6 +144,7 @@ fn run(cli: Cli) -> Result<Answer> {
         },
         Command::Rotate(args) => rotate::run(&context, &home()?, &args),
         Command::DestroyEpoch(args) => destroy::run(&context, &home()?, &args),
+        Command::Recovery(command) => recovery::run(&context, &home()?, &command),
         Command::Release { window } => release::run(&context, &home()?, window),
         Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
         Command::Bundle(Bundle::Out(args)) => bundle::out(&home()?, &args),

@@ -7,12 +7,14 @@
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+mod chunk;
 mod identity;
 mod open;
 pub mod passphrase;
 mod slip;
 mod unpack;
 
+pub use chunk::open_share;
 pub use identity::Identity;
 pub use open::{Context, Keys, OpenError, Opened, Quarantine, open, peek};
 pub use slip::{SlipError, open_slip};

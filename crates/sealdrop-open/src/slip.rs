@@ -1,8 +1,5 @@
 //! Opening slips. docs/protocol.md, "Slip".
 
-use std::io::{Cursor, Read as _};
-
-use age::Decryptor;
 use sealdrop_core::key::{PublicKey, VoiceRole};
 use sealdrop_core::slip::{self, PLAINTEXT, Part, PartError, Slip};
 use zeroize::Zeroizing;
@@ -42,11 +39,6 @@ pub fn open_slip(
 }
 
 fn decrypt(file: &[u8; slip::FILE], identity: &Identity) -> Option<Zeroizing<[u8; PLAINTEXT]>> {
-    let mut reader = Decryptor::new_buffered(Cursor::new(&file[..]))
-        .and_then(|decryptor| decryptor.decrypt(std::iter::once(identity as &dyn age::Identity)))
-        .ok()?;
-    let mut plain = Zeroizing::new([0; PLAINTEXT]);
-    reader.read_exact(&mut *plain).ok()?;
-    // To the end, where the last chunk's tag is checked.
-    (reader.read(&mut [0]).ok()? == 0).then_some(plain)
+    let plain = crate::chunk::decrypt(file, identity)?;
+    Some(Zeroizing::new(plain.as_slice().try_into().ok()?))
 }

@@ -11,6 +11,7 @@ mod address;
 mod hostile;
 mod keys;
 mod log;
+mod recovery;
 mod request;
 mod roster;
 mod sealing;

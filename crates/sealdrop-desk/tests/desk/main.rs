@@ -12,6 +12,7 @@ mod inbox;
 mod joining;
 mod keys;
 mod offline;
+mod recovery;
 #[path = "../../../sealdrop-open/tests/open/sealed.rs"]
 mod sealed;
 mod selftest;
