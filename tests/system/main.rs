@@ -23,6 +23,8 @@ mod durable;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod learner;
 #[cfg(test)]
 #[expect(
