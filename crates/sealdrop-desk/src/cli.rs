@@ -37,6 +37,10 @@ Another member joins:
   sealdrop-desk member add card.json                  to whoever holds the box key,
   sealdrop-desk publish                               who compares fingerprints and publishes
 
+Every month:
+  sealdrop-desk rotate                                a new identity for new reports
+  sealdrop-desk destroy-epoch                         the end of those that are over
+
 Exit codes: 0 done; 1 refused, or something is wrong; 2 the command line is wrong.")]
 pub(crate) struct Cli {
     /// The folder with keys and drops [default: ~/.local/share/sealdrop-desk]

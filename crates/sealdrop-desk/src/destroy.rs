@@ -3,7 +3,7 @@
 //! Whatever is to stay readable is put into order first: copies of answers are sealed anew, what becomes unreadable is noted. Then the identity goes from the
 //! recovery file and the keyring, each written whole. So a crash leaves it in both, in the keyring alone, or nowhere; running it again goes on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use sealdrop_client::{show, system};
@@ -87,9 +87,10 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
     let staying: Vec<Identity> = identities.filter_map(staying).collect();
     let loss = loss(context, home, &mut desk, &rosters, &staying)?;
     if !args.yes {
+        let chosen_epochs: Vec<&Epoch> = chosen.iter().map(|position| &all[*position]).collect();
         let question = format!(
             "{}\nType {} to destroy {} for good: ",
-            what_is_lost(&fingerprints, &loss),
+            what_is_lost(&chosen_epochs, &loss, now),
             match fingerprints.as_slice() {
                 [one] => format!("`{one}`, or `yes`,"),
                 _ => "`yes`".into(),
@@ -128,10 +129,13 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
     let recovery = unlocked.save(home)?;
     let removed = sweep(home)?;
 
-    let mut lines = vec![format!("destroyed: {}", fingerprints.join(", "))];
+    let mut lines = vec![format!(
+        "destroyed: {}; not readable here any more:",
+        fingerprints.join(", ")
+    )];
     lines.extend(loss.lines().iter().map(|line| format!("  {line}")));
     if removed > 0 {
-        lines.push(format!("  the ciphertext of {removed} of them is gone from this machine too: their windows had expired"));
+        lines.push(format!("The ciphertext of {removed} of these drops is gone from this machine too: their windows had expired."));
     }
     if let Some(path) = &recovery {
         lines.push(format!(
@@ -154,7 +158,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
 }
 
 /// Positions in the keyring.
-fn choose(all: &[Epoch], args: &DestroyEpoch, now: Time) -> Result<HashSet<usize>> {
+fn choose(all: &[Epoch], args: &DestroyEpoch, now: Time) -> Result<BTreeSet<usize>> {
     let Some(fingerprint) = &args.fingerprint else {
         let due = all.iter().enumerate().skip(1);
         return Ok(due
@@ -190,7 +194,7 @@ fn choose(all: &[Epoch], args: &DestroyEpoch, now: Time) -> Result<HashSet<usize
             "{fingerprint} may stand on a card that no roster has taken in yet: reports would be sealed to it then, and nobody here could read them; if you know better, --before-time destroys it"
         ),
     }
-    Ok(HashSet::from([position]))
+    Ok(BTreeSet::from([position]))
 }
 
 fn loss(
@@ -256,24 +260,21 @@ impl Loss {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let drops = self.drops.len() as u64;
         lines.push(match drops {
-            0 => "nothing that is on this machine becomes unreadable".into(),
-            _ => format!(
-                "{drops} drop{} nobody can read here any more",
-                plural(drops)
-            ),
+            0 => "nothing that is on this machine".into(),
+            _ => format!("{drops} drop{}", plural(drops)),
         });
         if !self.cases.is_empty() {
-            lines.push(format!("cases lost whole: {}", list(&self.cases)));
+            lines.push(format!("whole cases: {}", list(&self.cases)));
         }
         if !self.in_part.is_empty() {
             lines.push(format!(
-                "cases of which newer messages stay: {}",
+                "cases that go on, but for what is old in them: {}",
                 list(&self.in_part)
             ));
         }
         if self.answers > 0 {
             lines.push(format!(
-                "{} answer{} of yours, with their cases",
+                "{} answer{} of yours, with the case",
                 self.answers,
                 plural(self.answers)
             ));
@@ -282,8 +283,21 @@ impl Loss {
     }
 }
 
-fn what_is_lost(fingerprints: &[String], loss: &Loss) -> String {
-    let mut lines = vec![format!("With {} goes:", fingerprints.join(" and "))];
+/// What is asked about: what becomes unreadable, and what may still come.
+fn what_is_lost(chosen: &[&Epoch], loss: &Loss, now: Time) -> String {
+    let fingerprints: Vec<String> = chosen.iter().map(|e| e.recipient.fingerprint()).collect();
+    let mut lines = vec![format!(
+        "Without {} nothing on this machine opens any more:",
+        fingerprints.join(" and ")
+    )];
     lines.extend(loss.lines().iter().map(|line| format!("  {line}")));
+    lines.extend(chosen.iter().filter_map(|epoch| match epoch.state {
+        State::Ends(from) if from > now => Some(format!(
+            "Until {} reports may still come that only {} opens here.",
+            show::minute(from),
+            epoch.recipient.fingerprint()
+        )),
+        _ => None,
+    }));
     lines.join("\n")
 }

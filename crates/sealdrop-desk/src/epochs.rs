@@ -48,14 +48,14 @@ impl Epoch {
 
     /// What `keys` says of it.
     pub(crate) fn line(&self, now: Time) -> String {
-        let rosters = match self.rosters.as_slice() {
-            [] => "in no roster".into(),
-            [one] => format!("roster {one}"),
-            [first, .., last] => format!("rosters {first} to {last}"),
-        };
         let since = self.since.map_or(String::new(), |since| {
             format!(" since {}", &show::time(since)[..10])
         });
+        let rosters = match self.rosters.as_slice() {
+            [] => String::new(),
+            [one] => format!("in roster {one}{since}; "),
+            [first, .., last] => format!("in rosters {first} to {last}{since}; "),
+        };
         let state = match self.state {
             State::InUse => "in use".into(),
             State::Waits => "waits for the next roster".into(),
@@ -63,13 +63,17 @@ impl Epoch {
             State::Ends(from) if from <= now => {
                 "kept for old drops; it can be destroyed now: `sealdrop-desk destroy-epoch`".into()
             }
+            State::Ends(from) if from.0 - now.0 < 86_400 => format!(
+                "kept for old drops; it can be destroyed from {} on",
+                show::minute(from)
+            ),
             State::Ends(from) => format!(
                 "kept for old drops; it can be destroyed from {} on, {}",
                 &show::time(Time(from.0 + 86_399))[..10],
                 text::in_days(now, from)
             ),
         };
-        format!("{rosters}{since}; {state}")
+        format!("{rosters}{state}")
     }
 
     /// The same for programs.
