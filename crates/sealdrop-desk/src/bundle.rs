@@ -34,6 +34,8 @@ use serde_json::json;
 
 use crate::bodies::{self, Bodies};
 use crate::context::Answer;
+use crate::destroyed::sweep;
+use crate::epochs::{epochs, reminders};
 use crate::home::{Home, Profile, check_free, unwritable};
 use crate::judge::Verdicts;
 use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
@@ -216,6 +218,14 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
         lines.push(format!(
             "{slips} slips of answers, which the next syncs post"
         ));
+    }
+    if profile.device.is_none() {
+        // No `sync` does it here.
+        sweep(home)?;
+        let rosters = Rosters::load(home, &profile.box_key)?;
+        let epochs = epochs(&profile.recipients, &rosters, &Ledger::load_all(home)?);
+        let now = sealdrop_client::system::now();
+        lines.extend(reminders(&epochs, profile.holds_box_key, now));
     }
     let json = json!({
         "slips": slips,

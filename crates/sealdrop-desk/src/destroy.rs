@@ -44,6 +44,8 @@ struct Loss {
     cases: Vec<u64>,
     /// Cases of which some do.
     in_part: Vec<u64>,
+    /// Drops that are not on this machine and may be on another: nobody can say whether they need the identity.
+    elsewhere: usize,
     /// Answers whose copies are lost with their case.
     answers: u64,
     /// Answers whose copies are to be sealed to the present recipient first.
@@ -147,6 +149,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
     let json = json!({
         "destroyed": fingerprints,
         "drops": loss.drops.len(),
+        "drops_elsewhere": loss.elsewhere,
         "cases": loss.cases,
         "cases_in_part": loss.in_part,
         "answers": loss.answers,
@@ -211,6 +214,7 @@ fn loss(
         drops: Vec::new(),
         cases: Vec::new(),
         in_part: Vec::new(),
+        elsewhere: readable.elsewhere,
         answers: 0,
         reseal: Vec::new(),
     };
@@ -270,6 +274,16 @@ impl Loss {
             lines.push(format!(
                 "cases that go on, but for what is old in them: {}",
                 list(&self.in_part)
+            ));
+        }
+        if self.elsewhere > 0 {
+            lines.push(format!(
+                "perhaps {} that {} not on this machine: bring here first what there is",
+                match self.elsewhere {
+                    1 => "a drop".to_owned(),
+                    count => format!("{count} drops"),
+                },
+                if self.elsewhere == 1 { "is" } else { "are" }
             ));
         }
         if self.answers > 0 {

@@ -40,6 +40,9 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
     if keyring.device.is_none() {
         let rosters = Rosters::load(home, &profile.box_key)?;
         checks.add("device keys", Ok(without_device(&rosters, now)));
+        if let Some(found) = check_epochs(home, &profile, &rosters, now)? {
+            checks.add("recipient", Ok(found));
+        }
         return Ok(checks.into_answer());
     }
     if keyring.identities.is_empty() {
@@ -217,7 +220,10 @@ fn check_epochs(
     let Some(newest) = epochs.first() else {
         return Ok(None);
     };
-    let (fingerprint, mut lines) = (newest.recipient.fingerprint(), reminders(&epochs, now));
+    let (fingerprint, mut lines) = (
+        newest.recipient.fingerprint(),
+        reminders(&epochs, profile.holds_box_key, now),
+    );
     let is_good = lines.is_empty() || (lines.len() == 1 && newest.state == State::Waits);
     lines.insert(0, format!("{fingerprint}: {}", newest.line(now)));
     if is_good {

@@ -140,13 +140,18 @@ pub(crate) fn epochs(
 }
 
 /// What a member is reminded of, softly.
-pub(crate) fn reminders(epochs: &[Epoch], now: Time) -> Vec<String> {
+pub(crate) fn reminders(epochs: &[Epoch], holds_box_key: bool, now: Time) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(newest) = epochs.first() {
         let fingerprint = newest.recipient.fingerprint();
         match (newest.state, newest.since) {
             (State::Waits, _) => lines.push(format!(
-                "your new recipient {fingerprint} waits for the next roster: until then reports come to the one before, and open as ever"
+                "your new recipient {fingerprint} waits for the next roster ({}); until then reports come to the one before, and open as ever",
+                if holds_box_key {
+                    "`sealdrop-desk publish`"
+                } else {
+                    "whoever holds the box key needs your card, `keys --card`"
+                }
             )),
             (State::InUse, Some(since)) if now.0.saturating_sub(since.0) > LONG => lines.push(format!(
                 "your recipient {fingerprint} has been in use for {} days: `sealdrop-desk rotate` begins a new one",

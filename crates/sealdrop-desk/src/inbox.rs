@@ -69,6 +69,8 @@ pub(crate) struct Readable {
     pub(crate) staying: HashSet<[u8; 32]>,
     /// The drops that only the rest opens.
     pub(crate) lost: Vec<Known>,
+    /// How many are not here, and may come yet.
+    pub(crate) elsewhere: usize,
 }
 
 impl<'a> Desk<'a> {
@@ -198,15 +200,8 @@ impl<'a> Desk<'a> {
             rest.push((drop, reason));
         }
         inbox.quarantine = rest;
-        let roster = self.rosters.latest().map(|latest| latest.roster());
-        let now = sealdrop_client::system::now();
         for drop in std::mem::take(&mut inbox.missing) {
-            let is_expired = roster.is_some_and(|roster| {
-                let mut windows = drop.windows();
-                windows.all(|window| {
-                    window.is_expired(roster.window_length(), roster.retention(), now)
-                })
-            });
+            let is_expired = self.has_expired(&drop);
             if self.is_bundle && bodies::is_here(self.home, &drop) {
                 // It is no loss that the bundle does not carry it too.
             } else if meant(&drop, &ours, &self.rosters, &self.ledgers) == Meant::ForOthers {
@@ -217,6 +212,17 @@ impl<'a> Desk<'a> {
                 inbox.missing.push(drop);
             }
         }
+    }
+
+    /// Whether all windows of a drop have expired.
+    fn has_expired(&self, drop: &Known) -> bool {
+        let roster = self.rosters.latest().map(|latest| latest.roster());
+        let now = sealdrop_client::system::now();
+        roster.is_some_and(|roster| {
+            let (length, retention) = (roster.window_length(), roster.retention());
+            let mut windows = drop.windows();
+            windows.all(|window| window.is_expired(length, retention, now))
+        })
     }
 
     /// Whether no `sync` on this machine could tell why a drop is not here. Then the log says which there must be, and nobody else does: a bundle is not
@@ -253,6 +259,7 @@ impl<'a> Desk<'a> {
         let mut readable = Readable {
             staying: HashSet::new(),
             lost: Vec::new(),
+            elsewhere: 0,
         };
         let opens = |identities: &[Identity], drop: &Known| -> Result<bool> {
             let opener = Opener {
@@ -266,6 +273,9 @@ impl<'a> Desk<'a> {
                 readable.staying.insert(drop.digest);
             } else if opens(&self.identities, drop)? {
                 readable.lost.push(drop.clone());
+            } else if !bodies::is_here(self.home, drop) && !self.destroyed.has(drop) {
+                // A machine that connects can get no more of a window that has expired.
+                readable.elsewhere += usize::from(self.is_carried() || !self.has_expired(drop));
             }
         }
         Ok(readable)

@@ -452,7 +452,8 @@ fn read(
     identities: &[Identity],
     box_key: &BoxKey,
 ) -> Result<(Share, Zeroizing<String>)> {
-    let mut bytes = Zeroizing::new(Vec::new());
+    // Room for all of it: a buffer that grows leaves its former bytes behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
     fs::File::open(file)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
         .context("cannot be read")?;

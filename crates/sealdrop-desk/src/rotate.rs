@@ -125,16 +125,17 @@ fn way(
     let Some(latest) = rosters.latest() else {
         return Ok(prepared("the box has no roster yet"));
     };
+    let mut pending = Pending::load(home)?;
     let mut members = latest.roster().members().iter();
-    if !members.any(|member| member.name == profile.member) {
-        // Whoever holds the box key need not be a member. Nobody becomes one by rotating.
+    let is_member = members.any(|member| member.name == profile.member);
+    if !is_member || pending.remove.contains(&profile.member) {
+        // Whoever holds the box key need not be a member. Nobody becomes or stays one by rotating.
         return Ok(Way::Card);
     }
     let own = Card {
         devices: Vec::new(),
         ..Card::of(profile)
     };
-    let mut pending = Pending::load(home)?;
     pending.add.retain(|card| card.names() != own.names());
     let others_wait = !pending.is_empty();
     pending.add.push(own);

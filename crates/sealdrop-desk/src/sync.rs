@@ -136,7 +136,8 @@ impl Syncing<'_> {
         }
         let ledgers = Ledger::load_all(self.home)?;
         let epochs = epochs(&self.profile.recipients, &self.rosters, &ledgers);
-        self.remarks.extend(reminders(&epochs, self.now));
+        self.remarks
+            .extend(reminders(&epochs, self.profile.holds_box_key, self.now));
         if let Some(new_entries) = new_entries {
             self.check_listed(&ledger, &mut listed, &roster)?;
             self.check_roster_leaves(&ledger);

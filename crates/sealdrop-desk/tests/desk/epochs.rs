@@ -279,3 +279,63 @@ fn a_recipient_in_use_for_long_is_remarked_upon() {
     let said = bench.desk("ana", &["sync"]).ok();
     assert!(!said.contains("in use for"), "{said}");
 }
+
+#[test]
+fn an_offline_machine_rotates_and_is_reminded_when_a_bundle_comes() {
+    let bench = Bench::new();
+    bench.init("cellar", "ben", &["--offline", "--no-recovery"]);
+    bench.add_card("cellar");
+    bench.init("laptop", "ben", &["--device-only", "--device", "laptop"]);
+    bench.add_card("laptop");
+    bench.desk("ana", &["publish"]).ok();
+    report(&bench, 1, 2, "for the cellar", 9);
+    bench.server.close(bench.past(9));
+    bench.desk("laptop", &["sync"]).ok();
+    bench.carry("laptop", "cellar");
+    bench.desk("cellar", &["rotate"]).ok();
+    assert_eq!(states(&bench, "cellar"), ["waits", "in-use"]);
+    let said = bench.carry("laptop", "cellar");
+    assert!(said.contains("waits for the next roster"), "{said}");
+    let said = bench.desk("cellar", &["doctor"]).ok();
+    assert!(said.contains("ok       recipient"), "{said}");
+    bench.add_card("cellar");
+    bench.desk("ana", &["publish"]).ok();
+    report(&bench, 2, 3, "never carried", 8);
+    bench.server.close(bench.past(8));
+    bench.desk("laptop", &["sync"]).ok();
+    // The log comes without the body.
+    let bundle = bench.arg("late.tar");
+    bench.desk("laptop", &["bundle", "out", &bundle]).ok();
+    let newest = bench.server.lock().listed[&bench.past(8)][0].0;
+    bench.strip("late.tar", &sealdrop_core::encoding::hex(&newest));
+    let said = bench.desk("cellar", &["bundle", "in", &bundle]).ok();
+    assert!(!said.contains("waits"), "{said}");
+    assert_eq!(states(&bench, "cellar"), ["in-use", "old"]);
+    // What was never carried here may need the identity: that is said before it goes.
+    let old = fingerprints(&bench, "cellar")[1]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    bench
+        .desk("cellar", &["destroy-epoch", &old, "--before-time"])
+        .fails(
+            2,
+            &[
+                "whole cases: 1",
+                "perhaps a drop that is not on this machine",
+            ],
+        );
+}
+
+#[test]
+fn whoever_is_about_to_leave_does_not_come_back_by_rotating() {
+    let bench = Bench::new();
+    bench.join("ben");
+    bench.desk("ana", &["member", "remove", "ana"]).ok();
+    let said = bench.desk("ana", &["rotate"]).ok();
+    assert!(said.contains("member add CARD"), "{said}");
+    bench.desk("ana", &["publish"]).ok();
+    let roster = bench.server.roster();
+    let members: Vec<_> = roster.members().iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(members, ["ben"]);
+}
