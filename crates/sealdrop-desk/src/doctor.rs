@@ -25,6 +25,7 @@ use crate::keys::is_named;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
 use crate::recovery::Made;
 use crate::rosters::Rosters;
+use crate::shares::{kept, named};
 use crate::{certificate, evidence, remote, selftest, text};
 
 /// A roster is worth a warning from here on: a synced desk with the box key would have renewed it long before.
@@ -36,6 +37,9 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
     let profile = home.profile()?;
     let keyring = Keyring::unlock(context, home)?;
     checks.add("keyring", Ok(Finding::Good("opens".into())));
+    for (share, _) in kept(&keyring) {
+        checks.add("share", Ok(Finding::Good(named(&share))));
+    }
     let now = sealdrop_client::system::now();
     if keyring.device.is_none() {
         let rosters = Rosters::load(home, &profile.box_key)?;

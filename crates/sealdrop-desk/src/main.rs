@@ -35,6 +35,7 @@ mod secret;
 mod selftest;
 mod sent;
 mod shamir;
+mod shares;
 mod stop;
 mod sync;
 mod text;

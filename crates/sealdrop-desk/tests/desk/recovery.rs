@@ -129,6 +129,27 @@ fn a_member_joins_their_own_share_and_those_of_others() {
 }
 
 #[test]
+fn the_text_that_the_stock_age_makes_of_a_share_counts_too() {
+    let bench = split();
+    let texts = ["ana", "ben", "emil"].map(|who| {
+        let sealed = std::fs::read(bench.path(&format!("{who}/keyring.age"))).unwrap();
+        let json = sealdrop_open::passphrase::open(&sealed, "correct horse").unwrap();
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        let seed = IdentitySeed::parse(json["identities"][0].as_str().unwrap()).unwrap();
+        let file = std::fs::read(share(&bench, "shares", who)).unwrap();
+        let identity = sealdrop_open::Identity::new(&seed);
+        let text = sealdrop_open::open_share(&file, &[identity]).unwrap();
+        let path = bench.path(&format!("{who}.txt"));
+        std::fs::write(&path, &*text).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    bench
+        .desk("dora", &join(&texts[..2]))
+        .fails(1, &["1 missing"]);
+    bench.desk("dora", &join(&texts)).ok();
+}
+
+#[test]
 fn fewer_shares_restore_nothing_and_say_how_many_are_missing() {
     let bench = split();
     let before = std::fs::read(bench.path("ben/keyring.age")).unwrap();
@@ -263,6 +284,11 @@ fn a_kept_share_outlives_the_identity_that_it_came_to() {
     assert_eq!(
         bench.json("ben", &["recovery", "keep", &file])["new"],
         false
+    );
+    let doctor = bench.desk("ben", &["doctor", "--no-report"]).ok();
+    assert!(
+        doctor.contains("ok       share        share 2 of 5"),
+        "{doctor}"
     );
     bench.desk("ben", &["rotate"]).ok();
     bench.add_card("ben");
