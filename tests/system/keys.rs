@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use sealdrop_tests::{command, go_age, scratch, skip, succeed, wait_until};
 use serde_json::{Value, json};
@@ -112,6 +114,63 @@ fn go_age_opens_nothing_of_a_destroyed_epoch() {
             cases[0]["case"] == 2 && cases[0]["logged"] == true
         },
     );
+}
+
+#[test]
+fn kill_9_at_any_moment_of_a_rotation_or_a_destruction_loses_no_identity() {
+    let folder = scratch();
+    let dir = folder.path();
+    fs::write(dir.join("passphrase"), "correct horse\n").unwrap();
+    say(dir, "ana", &["init", "--work-factor", "2"]);
+    let held = || {
+        let file = dir.join("identities.txt");
+        say(
+            dir,
+            "ana",
+            &["keys", "export-identity", "-o", "identities.txt"],
+        );
+        let text = fs::read_to_string(&file).unwrap();
+        fs::remove_file(file).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with("# "));
+        let fingerprint = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
+        lines.map(fingerprint).collect::<Vec<String>>()
+    };
+    let (mut before, mut finished) = (held(), 0);
+    let kill_after = |args: &[&str], life: Duration| {
+        let mut changing = desk(dir, "ana", args);
+        changing.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = changing.spawn().unwrap();
+        thread::sleep(life);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    for round in 0..24 {
+        kill_after(&["rotate"], Duration::from_millis(round * 2));
+        let now = held();
+        assert!(now.ends_with(&before), "{before:?} then {now:?}");
+        finished += usize::from(now.len() > before.len());
+        before = now;
+    }
+    say(dir, "ana", &["rotate"]);
+    let mut before = held();
+    assert!(before.len() == finished + 2);
+    for round in 0..12 {
+        // None of them was ever in a roster. The newest stays.
+        let Some(old) = before.get(1).cloned() else {
+            break;
+        };
+        let args = ["destroy-epoch", &old, "--before-time", "--yes"];
+        kill_after(&args, Duration::from_millis(round * 3));
+        let now = held();
+        let rest: Vec<String> = before
+            .iter()
+            .filter(|held| **held != old)
+            .cloned()
+            .collect();
+        assert!(now == before || now == rest, "{before:?} then {now:?}");
+        before = now;
+    }
+    say(dir, "ana", &["rotate"]);
 }
 
 #[test]
