@@ -100,6 +100,7 @@ const SEEDS: [(&str, &[&str]); 9] = [
     ("recovery", &["recovery"]),
     ("request", &["request"]),
     ("roster", &["roster"]),
+    ("team", &["team"]),
     ("tile", &["leaf", "tile"]),
 ];
 

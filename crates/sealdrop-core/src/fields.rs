@@ -19,8 +19,13 @@ impl<'a> Fields<'a> {
         line.strip_prefix(name)?.strip_prefix(": ")
     }
 
+    /// Whether nothing follows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// `Some` if nothing follows.
     pub(crate) fn end(self) -> Option<()> {
-        self.rest.is_empty().then_some(())
+        self.is_empty().then_some(())
     }
 }

@@ -24,4 +24,5 @@ pub mod report;
 pub mod request;
 pub mod roster;
 pub mod slip;
+pub mod team;
 pub mod time;

@@ -16,5 +16,6 @@ mod request;
 mod roster;
 mod sealing;
 mod size;
+mod team;
 mod vector;
 mod world;
