@@ -76,6 +76,18 @@ impl<'a> From<&'a Report> for Carrier<'a> {
 }
 
 impl TeamEvent {
+    /// As many events as these grants need.
+    #[must_use]
+    pub fn several(grants: Vec<Grant>) -> Vec<Self> {
+        let (mut events, mut grants) = (Vec::new(), grants);
+        while !grants.is_empty() {
+            let rest = grants.split_off(grants.len().min(MAX_GRANTS));
+            events.push(Self { grants });
+            grants = rest;
+        }
+        events
+    }
+
     /// Signs the event with the voice key of `member`, for the drop that will carry it. `carrier.message` must be fresh.
     ///
     /// # Errors

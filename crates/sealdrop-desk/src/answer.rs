@@ -20,6 +20,7 @@ use crate::context::{Answer, Context, heading, usage};
 use crate::home::Home;
 use crate::inbox::{Desk, From};
 use crate::judge::{Inbox, Verdicts};
+use crate::keys::check_voice;
 use crate::outbox::{Forecast, Outbox, digest};
 use crate::rosters::Rosters;
 use crate::sent::{Opened, Progress, Sent};
@@ -281,18 +282,13 @@ impl<'a> Case<'a> {
         let inbox = desk.sort(context)?;
         desk.case(&inbox, number)?;
         let roster = desk.rosters().expect_latest()?.clone();
-        let name = &home.profile()?.member;
-        match roster.members().iter().find(|m| m.name == *name) {
-            Some(member) if *member.voice.key() == voice.to_public() => {}
-            Some(_) => bail!(
-                "roster {} names another voice key for {name} than the one here, so no reporter would believe the answer: give the card from `sealdrop-desk keys --card` to whoever holds the box key",
-                roster.epoch()
-            ),
-            None => bail!(
-                "roster {} does not name {name}, so no reporter would believe the answer",
-                roster.epoch()
-            ),
-        }
+        let name = home.profile()?.member;
+        check_voice(
+            &roster,
+            &name,
+            &voice,
+            "no reporter would believe the answer",
+        )?;
         Ok(Self {
             home,
             desk,

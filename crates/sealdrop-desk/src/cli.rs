@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{answer, bundle, destroy, inbox, init, publish, recovery, rotate, sync};
+use crate::{answer, bundle, destroy, inbox, init, publish, recovery, reseal, rotate, sync};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -36,6 +36,7 @@ Another member joins:
   sealdrop-desk keys --card > card.json               and sends this card
   sealdrop-desk member add card.json                  to whoever holds the box key,
   sealdrop-desk publish                               who compares fingerprints and publishes
+  sealdrop-desk reseal --all                          gives Ben the older cases
 
 Every month:
   sealdrop-desk rotate                                a new identity for new reports
@@ -173,6 +174,11 @@ pub(crate) enum Command {
     Ack(answer::Ack),
     /// The answers that wait or are on their way, and when they will have arrived
     Outbox,
+    /// Give every member what opens older cases, for instance one who has joined since
+    ///
+    /// A case's drops are sealed to who was a member when they came. This gives the keys of those drops, and nothing else, to every member of the roster in
+    /// force, in a team event that looks to the server like any report. It is also how a case stays readable when the epoch that it was sealed to is destroyed.
+    Reseal(reseal::Reseal),
     /// The keys of this machine: fingerprints, what the roster says of them, and your card
     #[command(args_conflicts_with_subcommands = true)]
     Keys {

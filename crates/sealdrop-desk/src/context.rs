@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::text;
@@ -34,6 +35,25 @@ impl Context {
             let text = text::fit(&text.to_string(), &std::io::stderr());
             eprintln!("{text}");
         }
+    }
+
+    /// Asks before something that cannot be taken back; `yes` says that it was answered on the command line.
+    pub(crate) fn confirm(&self, question: &str, yes: bool) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        if self.json || !std::io::stdin().is_terminal() {
+            usage!("there is nobody to ask: say --yes if it is right; nothing was done");
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .context("cannot read the answer")?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            bail!("stopped by you: nothing was done");
+        }
+        Ok(())
     }
 }
 

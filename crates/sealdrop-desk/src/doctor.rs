@@ -1,16 +1,11 @@
 //! `doctor`: is everything as it must be, all the way from a reporter's side to an opened report?
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
 
 use anyhow::{Context as _, Result, bail};
-use sealdrop_client::{Client, ClientError, OnFailure, Source};
-use sealdrop_core::drop::{FileKey, Sealer};
+use sealdrop_client::{Client, ClientError};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::log::leaf::LeafKind;
-use sealdrop_core::log::promise::Promise;
-use sealdrop_core::phrase::{Phrase, ReporterKeys};
-use sealdrop_core::report::{Kind, Report};
 use sealdrop_core::roster::{Roster, RosterError, Seen};
 use sealdrop_core::time::Time;
 use serde_json::{Value, json};
@@ -20,13 +15,14 @@ use crate::context::{Answer, Context};
 use crate::epochs::{State, epochs, reminders};
 use crate::home::{Home, Profile};
 use crate::judge::{Opener, Verdict, Verdicts};
-use crate::keyring::{Device, Keyring};
+use crate::keyring::Keyring;
 use crate::keys::is_named;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
 use crate::recovery::Made;
 use crate::rosters::Rosters;
 use crate::shares::{kept, named};
-use crate::{certificate, evidence, remote, selftest, text};
+use crate::team::Grants;
+use crate::{certificate, evidence, filing, remote, selftest, text};
 
 /// A roster is worth a warning from here on: a synced desk with the box key would have renewed it long before.
 const SOON: u64 = 30 * 86_400;
@@ -348,26 +344,20 @@ fn check_report(
     now: Time,
 ) -> Result<Finding> {
     let mut rng = sealdrop_client::system::rng();
-    let keys = Phrase::generate(&mut rng).keys(roster.box_key());
     let device = keyring.device()?;
-    let (report, sealed) = seal(roster, &keys, device, &mut rng)?;
-    let sent = client.send(&mut Bytes(sealed), None, OnFailure::Forget, &mut |_| {});
-    let sent = sent
-        .map_err(|failed| failed.error)
-        .context("a report cannot be filed")?;
+    let (access, _) = device.keys();
+    let (report, sealed) = filing::seal(roster, &mut rng, |report| {
+        selftest::mark(report, &device.name, &access);
+        Ok(())
+    })?;
+    let sent = filing::send(client, &sealed)?;
     let digest = hex(&sent.digest);
     let mut verdicts = Verdicts::load(home)?;
     verdicts.synthetic.push(digest.clone());
     verdicts.save(home)?;
-    let promise = Promise::verify(&sent.promise, roster.log_key())
-        .context("the server's promise is refused")?;
-    promise
-        .check(&sent.digest, sent.size, roster.window(now))
-        .context("the server's promise is refused")?;
+    let window = filing::promised(&sent, roster, now)?;
 
-    let (access, _) = device.keys();
     let member = client.member(&device.name, &access);
-    let window = promise.leaf().window;
     let listing = member
         .drops(window)
         .context("the report was filed, and cannot be listed by this machine")?;
@@ -404,6 +394,7 @@ fn check_report(
         box_key: roster.box_key(),
         rosters,
         identities: &identities,
+        grants: &Grants::default(),
         bodies: home,
     };
     let (verdict, _) = opener
@@ -419,40 +410,5 @@ fn check_report(
         Verdict::Quarantined { reason, .. } => {
             bail!("the report was filed and fetched, and does not open here: {reason}")
         }
-    }
-}
-
-fn seal(
-    roster: &Roster,
-    keys: &ReporterKeys,
-    device: &Device,
-    rng: &mut impl rand_core::CryptoRng,
-) -> Result<(Report, Vec<u8>)> {
-    let mut report = Report::new(Kind::Report, roster, keys, rng);
-    let (access, _) = device.keys();
-    selftest::mark(&mut report, &device.name, &access);
-    let mut nonce = [0; 16];
-    rng.fill_bytes(&mut nonce);
-    let file_key = FileKey::generate(rng);
-    let sealer = Sealer::new(roster, &report, &keys.voice, &file_key, nonce)
-        .context("a report cannot be sealed to this roster")?;
-    let mut sealed = Vec::new();
-    let none = |_| -> io::Result<Box<dyn Read + Send>> { Ok(Box::new(io::empty())) };
-    sealer
-        .seal(none)
-        .read_to_end(&mut sealed)
-        .context("a report cannot be sealed")?;
-    Ok((report, sealed))
-}
-
-struct Bytes(Vec<u8>);
-
-impl Source for Bytes {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn open(&mut self) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(self.0.as_slice()))
     }
 }

@@ -22,13 +22,14 @@ use crate::bundle::Bundle;
 use crate::context::{Answer, Context, heading, usage};
 use crate::destroyed::Destroyed;
 use crate::home::{Home, Profile, new_file, unwritable};
-use crate::judge::{Inbox, Message, Opener, Sink, Verdicts, sort};
+use crate::judge::{Inbox, Message, Opener, Sink, Verdicts, Whole, sort};
 use crate::keyring::Keyring;
 use crate::ledger::{Known, Ledger, Listed, known_drops};
 use crate::meant::{Meant, meant};
 use crate::outbox::Outbox;
 use crate::rosters::Rosters;
 use crate::sent::{Answers, Opened, Sent, by_conversation};
+use crate::team::{self, Grants};
 use crate::text;
 
 /// Where the drops come from.
@@ -60,6 +61,8 @@ pub(crate) struct Desk<'a> {
     bodies: Box<dyn Bodies + 'a>,
     verdicts: Verdicts,
     destroyed: Destroyed,
+    /// What members gave, once the drops are sorted.
+    grants: Grants,
     is_bundle: bool,
 }
 
@@ -131,6 +134,7 @@ impl<'a> Desk<'a> {
             bodies,
             verdicts: Verdicts::load(home)?,
             destroyed: Destroyed::load(home, &profile)?,
+            grants: Grants::default(),
             is_bundle,
             profile,
         })
@@ -141,6 +145,7 @@ impl<'a> Desk<'a> {
             box_key: &self.profile.box_key,
             rosters: &self.rosters,
             identities: &self.identities,
+            grants: &self.grants,
             bodies: &*self.bodies,
         }
     }
@@ -151,6 +156,7 @@ impl<'a> Desk<'a> {
         let inbox = sort(
             self.home,
             &self.opener(),
+            &self.ledgers,
             &mut verdicts,
             &self.drops,
             |drop| self.elsewhere.contains(&drop.digest),
@@ -167,6 +173,7 @@ impl<'a> Desk<'a> {
         verdicts.save(self.home)?;
         self.verdicts = verdicts;
         let mut inbox = inbox?;
+        self.grants = std::mem::take(&mut inbox.grants);
         self.set_apart(&mut inbox);
         Ok(inbox)
     }
@@ -204,6 +211,8 @@ impl<'a> Desk<'a> {
             let is_expired = self.has_expired(&drop);
             if self.is_bundle && bodies::is_here(self.home, &drop) {
                 // It is no loss that the bundle does not carry it too.
+            } else if !self.grants.of(&drop).is_empty() {
+                inbox.missing_resealed.push(drop);
             } else if meant(&drop, &ours, &self.rosters, &self.ledgers) == Meant::ForOthers {
                 inbox.for_others.push(drop);
             } else if is_expired {
@@ -292,6 +301,11 @@ impl<'a> Desk<'a> {
         Ok(true)
     }
 
+    /// What members gave that counts, once the drops are sorted.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
     /// The rosters known here.
     pub(crate) fn rosters(&self) -> &Rosters {
         &self.rosters
@@ -329,14 +343,19 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// The report of a message, with its hash and its signature verified again: a verdict is about a digest, and a file may have changed since.
+    /// The report of a message, as [`Desk::whole`] opens it.
     pub(crate) fn report(&self, message: &Message) -> Result<Report> {
+        Ok(self.whole(message)?.report)
+    }
+
+    /// A message, with its hash and its signature verified again: a verdict is about a digest, and a file may have changed since.
+    pub(crate) fn whole(&self, message: &Message) -> Result<Whole> {
         let digest = hex(&message.drop.digest);
         let opened = self
             .opener()
             .open_whole(&message.drop, &mut NoAttachments)?;
         match (opened, self.destroyed.why(&message.drop)) {
-            (Some(Ok(opened)), _) => Ok(opened.report),
+            (Some(Ok(whole)), _) => Ok(whole),
             (_, Some(why)) => {
                 bail!("nobody can read drop {digest} here any more: {why}; ask another member")
             }
@@ -474,6 +493,7 @@ pub(crate) fn list(
         let withdrawn = messages
             .iter()
             .any(|message| message.kind == Kind::Withdraw);
+        let resealed = messages.iter().any(|message| message.resealed);
         // One drop that cannot be shown, for whatever reason, must not hide the others.
         let report = (!desk.identities.is_empty()).then(|| desk.title_page(first));
         let title = report.as_ref().map(|report| match report {
@@ -492,6 +512,7 @@ pub(crate) fn list(
             "window": first.drop.window.0,
             "logged": messages.iter().all(|message| message.drop.index.is_some()),
             "withdrawn": withdrawn,
+            "resealed": resealed,
             "answers": answers.len(),
             "state": state,
         }));
@@ -510,6 +531,9 @@ pub(crate) fn list(
         notes.extend(state);
         if withdrawn {
             notes.push("withdrawn".into());
+        }
+        if resealed {
+            notes.push("resealed to you".into());
         }
         if messages.iter().any(|message| message.drop.index.is_none()) {
             notes.push("not yet in the log".into());
@@ -553,10 +577,11 @@ pub(crate) fn list(
     for (drop, machine) in inbox.self_tests.iter().filter(|_| all) {
         lines.push(format!("{}  {machine}", drop_line(drop, window)));
     }
+    lines.extend(team::lines(&inbox, &desk.grants, window, all));
     if !inbox.for_others.is_empty() {
         let hint = if all { ":" } else { " (--all lists them)" };
         lines.push(format!(
-            "\n{} from before you joined, or after you left: no roster named your keys when they came, so they are not sealed to you; ask a member for them{hint}",
+            "\n{} from before you joined, or after you left: no roster named your keys when they came, so they are not sealed to you; a member who has them can give them to you with `sealdrop-desk reseal`{hint}",
             counted(inbox.for_others.len(), "report")
         ));
     }
@@ -627,22 +652,16 @@ pub(crate) fn list(
         .iter()
         .map(|(drop, reason)| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index, "reason": reason }))
         .collect();
-    let for_others: Vec<Value> = inbox
-        .for_others
-        .iter()
-        .map(|drop| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index }))
-        .collect();
     let self_tests: Vec<Value> = inbox
         .self_tests
         .iter()
         .map(|(drop, machine)| json!({ "digest": hex(&drop.digest), "window": drop.window.0, "index": drop.index, "machine": machine }))
         .collect();
-    let missing: Vec<Value> = inbox
-        .missing
-        .iter()
-        .map(|drop| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index }))
-        .collect();
-    let json = json!({ "cases": cases, "self_tests": self_tests, "quarantine": quarantine, "not_for_you": for_others, "missing": missing.len(), "missing_drops": missing, "expired": inbox.expired.len(), "destroyed": destroyed, "unopened": inbox.unopened, "outbox": forecast.as_ref().map(forecast_json) });
+    let plain = |drop: &Known| json!({ "digest": hex(&drop.digest), "size": drop.size, "window": drop.window.0, "index": drop.index });
+    let missing: Vec<Value> = inbox.missing.iter().map(plain).collect();
+    let for_others: Vec<Value> = inbox.for_others.iter().map(plain).collect();
+    let resealed_not_here: Vec<Value> = inbox.missing_resealed.iter().map(plain).collect();
+    let json = json!({ "cases": cases, "self_tests": self_tests, "team_events": team::to_json(&inbox.events), "resealed_not_here": resealed_not_here, "quarantine": quarantine, "not_for_you": for_others, "missing": missing.len(), "missing_drops": missing, "expired": inbox.expired.len(), "destroyed": destroyed, "unopened": inbox.unopened, "outbox": forecast.as_ref().map(forecast_json) });
     Ok(Answer {
         failed: is_short,
         ..Answer::new(json, lines.join("\n"))
@@ -650,12 +669,12 @@ pub(crate) fn list(
 }
 
 /// `1 report`, `2 reports`.
-fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A drop that has no case.
-fn drop_line(drop: &Known, window: u64) -> String {
+pub(crate) fn drop_line(drop: &Known, window: u64) -> String {
     format!(
         "   -  {}  {}  {}",
         show::time(drop.window.start(window)),
@@ -695,14 +714,18 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
             });
         let since = message.drop.window.start(window);
         let kind = kind_name(message.kind);
+        let whole = desk.whole(message);
+        let by = whole.as_ref().ok().and_then(|w| w.resealed_by.as_deref());
         lines.push(String::new());
         lines.push(heading(&format!(
-            "{position}. {kind}, {} to {} UTC, {logged}, sealed to roster {}",
+            "{position}. {kind}, {} to {} UTC, {logged}, sealed to roster {}{}",
             show::time(since),
             &show::time(message.drop.window.end(window))[11..],
-            message.epoch
+            message.epoch,
+            by.map_or(String::new(), |by| format!(", resealed to you by {by}"))
         )));
-        let report = match desk.report(message) {
+        let by = by.map(str::to_owned);
+        let report = match whole.map(|whole| whole.report) {
             Ok(report) => report,
             Err(error) => {
                 lines.push(format!("cannot be shown: {error:#}"));
@@ -737,6 +760,7 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
             "window": message.drop.window.0,
             "index": message.drop.index,
             "epoch": message.epoch,
+            "resealed_by": by,
             "policy": hex(&report.policy),
             "form": report.form,
             "attachments": report.attachments,

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context as _, Result, bail};
+use sealdrop_core::drop::FileKey;
 use sealdrop_core::encoding::hex;
 use sealdrop_core::key::BoxKey;
 use sealdrop_core::report::{Attachment, Kind, Report};
@@ -16,10 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bodies::{Bodies, Hashing};
 use crate::home::Home;
-use crate::ledger::Known;
+use crate::ledger::{Known, Ledger};
 use crate::rosters::Rosters;
-use crate::selftest;
 use crate::stop::{Stop, Stoppable};
+use crate::team::{Event, Given, Grants};
+use crate::{selftest, team};
 
 const FILE: &str = "inbox.json";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -54,6 +56,12 @@ pub(crate) enum Verdict {
         /// The machine whose `doctor` filed it, by that machine's signature.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         self_test: Option<String>,
+        /// The member whose team event it is, by that member's signature.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        team_event: Option<String>,
+        /// It did not open under an identity here, but with the file key that a member gave.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        resealed: bool,
     },
     /// It stands apart, for this reason.
     Quarantined {
@@ -68,6 +76,11 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// Whether no identity that was tried opens the drop.
+    fn is_not_addressed(&self) -> bool {
+        matches!(self, Self::Quarantined { held, .. } if !held.is_empty())
+    }
+
     /// What makes another drop with the same a replay: conversation and message.
     fn message(&self) -> Option<(String, String)> {
         match self {
@@ -147,7 +160,17 @@ pub(crate) struct Opener<'a> {
     pub(crate) box_key: &'a BoxKey,
     pub(crate) rosters: &'a Rosters,
     pub(crate) identities: &'a [Identity],
+    /// What is tried where no identity opens.
+    pub(crate) grants: &'a Grants,
     pub(crate) bodies: &'a dyn Bodies,
+}
+
+/// A drop that every check held for.
+pub(crate) struct Whole {
+    pub(crate) report: Report,
+    pub(crate) file_key: FileKey,
+    /// The member who gave the file key; `None` if an identity here opened the drop.
+    pub(crate) resealed_by: Option<String>,
 }
 
 impl Opener<'_> {
@@ -157,7 +180,7 @@ impl Opener<'_> {
     pub(crate) fn judge(&self, drop: &Known) -> Result<Option<(Verdict, bool)>> {
         let (verdict, keep) = match self.open_whole(drop, &mut NoAttachments)? {
             None => return Ok(None),
-            Some(Ok(opened)) => (self.opened_verdict(&opened.report), true),
+            Some(Ok(whole)) => (self.opened_verdict(&whole), true),
             Some(Err(reason)) => {
                 let keep = !matches!(
                     reason,
@@ -189,7 +212,8 @@ impl Opener<'_> {
         &self,
         drop: &Known,
         sink: &mut dyn Attachments,
-    ) -> Result<Option<Result<Opened, Reason>>> {
+    ) -> Result<Option<Result<Whole, Reason>>> {
+        let given = self.given(drop)?;
         let Some(body) = self.bodies.open(drop)? else {
             return Ok(None);
         };
@@ -199,13 +223,7 @@ impl Opener<'_> {
             box_key: self.box_key,
             roster: &rosters,
         };
-        let opened = open(
-            &mut body,
-            drop.size,
-            Keys::Identities(self.identities),
-            &context,
-            sink,
-        );
+        let opened = open(&mut body, drop.size, self.keys(given), &context, sink);
         if let Err(OpenError::Io(error)) = opened {
             return Err(error).with_context(|| format!("cannot open drop {}", hex(&drop.digest)));
         }
@@ -216,22 +234,65 @@ impl Opener<'_> {
             return Ok(Some(Err(Reason::Changed)));
         }
         Ok(Some(match opened {
-            Ok(opened) => Ok(opened),
+            Ok(Opened {
+                report, file_key, ..
+            }) => Ok(Whole {
+                report,
+                file_key,
+                resealed_by: given.map(|given| given.by.clone()),
+            }),
             Err(OpenError::Quarantine(quarantine)) => Err(Reason::Quarantine(quarantine)),
             Err(error) => return Err(error.into()),
         }))
     }
 
-    fn opened_verdict(&self, report: &Report) -> Verdict {
+    fn keys<'k>(&'k self, given: Option<&'k Given>) -> Keys<'k> {
+        match given {
+            Some(given) => Keys::FileKey(&given.file_key),
+            None => Keys::Identities(self.identities),
+        }
+    }
+
+    /// The grant that opens a drop which no identity here does. The first pieces of the file are enough to tell: its header holds a MAC under the file key.
+    fn given(&self, drop: &Known) -> Result<Option<&Given>> {
+        let given = self.grants.of(drop);
+        if given.is_empty() || !self.is_refused(drop, Keys::Identities(self.identities))? {
+            return Ok(None);
+        }
+        for given in given {
+            if !self.is_refused(drop, Keys::FileKey(&given.file_key))? {
+                return Ok(Some(given));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether these keys are not the ones of a drop, if its body is here.
+    fn is_refused(&self, drop: &Known, keys: Keys<'_>) -> Result<bool> {
+        let Some(body) = self.bodies.open(drop)? else {
+            return Ok(false);
+        };
+        Ok(matches!(
+            peek(body, drop.size, keys),
+            Err(OpenError::Quarantine(
+                Quarantine::NotAddressedToYou | Quarantine::Damaged
+            ))
+        ))
+    }
+
+    fn opened_verdict(&self, whole: &Whole) -> Verdict {
+        let report = &whole.report;
+        let roster = self.rosters.get(report.epoch);
         Verdict::Opened {
             conversation: report.conversation.to_string(),
             message: hex(&report.message),
             kind: report.kind,
             epoch: report.epoch,
-            self_test: self
-                .rosters
-                .get(report.epoch)
-                .and_then(|roster| selftest::made_by(report, roster)),
+            self_test: roster.and_then(|roster| selftest::made_by(report, roster)),
+            team_event: roster
+                .and_then(|roster| team::made_by(report, roster))
+                .map(|(member, _)| member),
+            resealed: whole.resealed_by.is_some(),
         }
     }
 
@@ -240,7 +301,7 @@ impl Opener<'_> {
         let Some(body) = self.bodies.open(drop)? else {
             return Ok(None);
         };
-        let report = peek(body, drop.size, Keys::Identities(self.identities));
+        let report = peek(body, drop.size, self.keys(self.given(drop)?));
         Ok(Some(report.with_context(|| format!("drop {} was good before and does not open now: the disk may be failing; delete the file and run `sealdrop-desk sync`", hex(&drop.digest)))?))
     }
 
@@ -277,6 +338,8 @@ pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) kind: Kind,
     pub(crate) epoch: u64,
+    /// Whether a member gave the file key, and no identity here opens it.
+    pub(crate) resealed: bool,
 }
 
 /// Reports with what belongs to them, and what stands apart.
@@ -286,12 +349,18 @@ pub(crate) struct Inbox {
     pub(crate) cases: BTreeMap<u64, Vec<Message>>,
     /// Self-tests, and the machine that filed each. They have no case number.
     pub(crate) self_tests: Vec<(Known, String)>,
+    /// Team events. They have no case number.
+    pub(crate) events: Vec<Event>,
+    /// What those give that counts.
+    pub(crate) grants: Grants,
     /// Drops and the reason of each.
     pub(crate) quarantine: Vec<(Known, String)>,
     /// Drops that do not open here and were not meant to.
     pub(crate) for_others: Vec<Known>,
     /// Drops that are known, are not here, and were never opened here.
     pub(crate) missing: Vec<Known>,
+    /// Those among them that a member gave the file key of.
+    pub(crate) missing_resealed: Vec<Known>,
     /// The same, of windows that have expired.
     pub(crate) expired: Vec<Known>,
     /// Drops that nobody has looked into yet, because there is no identity here.
@@ -306,6 +375,7 @@ pub(crate) struct Inbox {
 pub(crate) fn sort(
     home: &Home,
     opener: &Opener<'_>,
+    ledgers: &[Ledger],
     verdicts: &mut Verdicts,
     drops: &[Known],
     is_elsewhere: impl Fn(&Known) -> bool,
@@ -316,19 +386,20 @@ pub(crate) fn sort(
         stop: Stop::watch()?,
     };
     let mut inbox = Inbox::default();
-    let mut messages = HashSet::new();
-    let mut opened = Vec::new();
-    let loose = verdicts.messages_besides(drops);
+    let mut found = Vec::new();
     for drop in drops {
-        if is_elsewhere(drop) {
-            match verdicts.drops.get(&hex(&drop.digest)) {
-                Some(verdict) => messages.extend(verdict.message()),
-                None => inbox.missing.push(drop.clone()),
-            }
-            continue;
-        }
-        let verdict = match verdicts.get(drop, opener.identities) {
+        let is_elsewhere = is_elsewhere(drop);
+        let verdict = if is_elsewhere {
+            verdicts.drops.get(&hex(&drop.digest))
+        } else {
+            verdicts.get(drop, opener.identities)
+        };
+        let verdict = match verdict {
             Some(verdict) => verdict.clone(),
+            None if is_elsewhere => {
+                inbox.missing.push(drop.clone());
+                continue;
+            }
             None if opener.identities.is_empty() => {
                 inbox.unopened += 1;
                 continue;
@@ -345,6 +416,60 @@ pub(crate) fn sort(
                 verdict
             }
         };
+        found.push(Found {
+            drop,
+            verdict,
+            is_elsewhere,
+        });
+    }
+    if !opener.identities.is_empty() {
+        let judged = found.iter().map(|found| (found.drop, &found.verdict));
+        (inbox.grants, inbox.events) = team::read(home, opener, ledgers, drops, judged);
+        let opener = Opener {
+            grants: &inbox.grants,
+            ..*opener
+        };
+        for found in found.iter_mut().filter(|found| found.asks_for(&opener)) {
+            opening(found.drop);
+            let Some((verdict, keep)) = guard.judge(&opener, found.drop)? else {
+                inbox.missing.push(found.drop.clone());
+                continue;
+            };
+            if keep {
+                let digest = hex(&found.drop.digest);
+                verdicts.drops.insert(digest, verdict.clone());
+            }
+            if verdict.is_not_addressed() {
+                let given = opener.grants.of(found.drop).iter();
+                let given: HashSet<_> = given.map(|given| given.event).collect();
+                let events = inbox.events.iter_mut();
+                for event in events.filter(|event| given.contains(&event.drop.digest)) {
+                    let why = "the key does not open it";
+                    event
+                        .ignored
+                        .push((hex(&found.drop.digest), why.to_owned()));
+                }
+            }
+            found.verdict = verdict;
+        }
+    }
+    let gone: HashSet<_> = inbox.missing.iter().map(|drop| drop.digest).collect();
+    found.retain(|found| !gone.contains(&found.drop.digest));
+
+    let events: HashSet<_> = inbox.events.iter().map(|event| event.drop.digest).collect();
+    let mut messages = HashSet::new();
+    let mut opened = Vec::new();
+    let loose = verdicts.messages_besides(drops);
+    for Found {
+        drop,
+        verdict,
+        is_elsewhere,
+    } in found
+    {
+        if is_elsewhere {
+            messages.extend(verdict.message());
+            continue;
+        }
         // Behind what the log has come those that it does not have, in the order in which they came here.
         if drop.index.is_none()
             && verdict
@@ -354,16 +479,23 @@ pub(crate) fn sort(
             inbox.quarantine.push((drop.clone(), "replay".into()));
             continue;
         }
+        // What stands apart does so by a signature that nobody can check here: an unsigned word must not put a report out of sight.
+        let is_said = opener.identities.is_empty()
+            && !verdicts.drops.contains_key(&hex(&drop.digest))
+            && !verdicts.synthetic.contains(&hex(&drop.digest));
         match verdict {
             Verdict::Quarantined { reason, .. } => inbox.quarantine.push((drop.clone(), reason)),
-            // That it is a self-test is for a signature to say, which nobody can check here: an unsigned word must not put a report out of sight.
             Verdict::Opened {
                 self_test: Some(_), ..
-            } if !verdicts.drops.contains_key(&hex(&drop.digest))
-                && opener.identities.is_empty()
-                && !verdicts.synthetic.contains(&hex(&drop.digest)) =>
-            {
+            } if is_said => {
                 let reason = "a self-test, as a bundle says; without an identity that cannot be checked here";
+                inbox.quarantine.push((drop.clone(), reason.into()));
+            }
+            Verdict::Opened {
+                team_event: Some(_),
+                ..
+            } if is_said => {
+                let reason = "a team event, as a bundle says; without an identity that cannot be checked here";
                 inbox.quarantine.push((drop.clone(), reason.into()));
             }
             Verdict::Opened {
@@ -373,12 +505,15 @@ pub(crate) fn sort(
             } if !messages.insert((conversation.clone(), message.clone())) => {
                 inbox.quarantine.push((drop.clone(), "replay".into()));
             }
+            Verdict::Opened { .. } if events.contains(&drop.digest) => {}
             Verdict::Opened {
                 conversation,
                 message,
                 kind,
                 epoch,
                 self_test,
+                resealed,
+                ..
             } => {
                 let digest = hex(&drop.digest);
                 let is_ours = || verdicts.synthetic.contains(&digest);
@@ -388,6 +523,7 @@ pub(crate) fn sort(
                     id: message,
                     kind,
                     epoch,
+                    resealed,
                 };
                 opened.push((conversation, message, self_test));
             }
@@ -412,6 +548,24 @@ pub(crate) fn sort(
         }
     }
     Ok(inbox)
+}
+
+/// A drop with the verdict on it.
+struct Found<'d> {
+    drop: &'d Known,
+    verdict: Verdict,
+    is_elsewhere: bool,
+}
+
+impl Found<'_> {
+    /// Whether what members gave, or gave no more, may change the verdict.
+    fn asks_for(&self, opener: &Opener<'_>) -> bool {
+        let is_given = !opener.grants.of(self.drop).is_empty();
+        match &self.verdict {
+            Verdict::Opened { resealed: true, .. } => !self.is_elsewhere && !is_given,
+            verdict => !self.is_elsewhere && is_given && verdict.is_not_addressed(),
+        }
+    }
 }
 
 /// Remembers which drop is being opened, so that one that brings the program down cannot do so for ever.
@@ -531,6 +685,7 @@ mod tests {
             box_key: &BoxSecret::from_seed(&[1; 32]).to_public(),
             rosters: &Rosters::default(),
             identities: &[],
+            grants: &Grants::default(),
             bodies: &Faulty,
         };
         let drop = Known {

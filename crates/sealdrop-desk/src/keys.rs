@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use qrcode::render::{svg, unicode};
 use qrcode::{EcLevel, QrCode};
+use sealdrop_core::key::{SecretKey, VoiceRole};
 use sealdrop_core::roster::Roster;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -201,6 +202,23 @@ pub(crate) fn is_named(roster: &Roster, profile: &Profile) -> bool {
             .any(|d| d.access == *access && d.witness == *witness)
     });
     recipient && voice && device
+}
+
+/// That the roster names the member with this voice key; `so` says what comes of it if not.
+pub(crate) fn check_voice(
+    roster: &Roster,
+    name: &str,
+    voice: &SecretKey<VoiceRole>,
+    so: &str,
+) -> Result<()> {
+    match roster.members().iter().find(|m| m.name == *name) {
+        Some(member) if *member.voice.key() == voice.to_public() => Ok(()),
+        Some(_) => bail!(
+            "roster {} names another voice key for {name} than the one here, so {so}: give the card from `sealdrop-desk keys --card` to whoever holds the box key",
+            roster.epoch()
+        ),
+        None => bail!("roster {} does not name {name}, so {so}", roster.epoch()),
+    }
 }
 
 fn named(roster: Option<&Roster>, has: impl FnOnce(&Roster) -> bool) -> String {

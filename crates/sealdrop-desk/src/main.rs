@@ -13,6 +13,7 @@ mod destroyed;
 mod doctor;
 mod epochs;
 mod evidence;
+mod filing;
 mod home;
 mod inbox;
 mod init;
@@ -29,6 +30,7 @@ mod publish;
 mod recovery;
 mod release;
 mod remote;
+mod reseal;
 mod rosters;
 mod rotate;
 mod secret;
@@ -38,6 +40,7 @@ mod shamir;
 mod shares;
 mod stop;
 mod sync;
+mod team;
 mod text;
 mod words;
 
@@ -139,6 +142,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Close(args) => answer::close(&context, &home()?, &args),
         Command::Ack(args) => answer::ack(&context, &home()?, &args),
         Command::Outbox => answer::outbox(&home()?),
+        Command::Reseal(args) => reseal::run(&context, &home()?, &args),
         Command::Keys { card, command } => match command {
             None => keys::run(&home()?, card),
             Some(Keys::ExportIdentity { out }) => keys::export_identity(&context, &home()?, &out),

@@ -55,7 +55,11 @@ pub(crate) fn meant(
 }
 
 /// The rosters that the server may have taken the drop for. `None` if that is not known; never empty.
-fn in_force<'r>(drop: &Known, rosters: &'r Rosters, ledgers: &[Ledger]) -> Option<Vec<&'r Roster>> {
+pub(crate) fn in_force<'r>(
+    drop: &Known,
+    rosters: &'r Rosters,
+    ledgers: &[Ledger],
+) -> Option<Vec<&'r Roster>> {
     let logged = drop.index.and_then(|index| {
         let index = usize::try_from(index).ok()?;
         let is_it = |ledger: &&Ledger| {

@@ -560,6 +560,16 @@ fn answer(
         show::time(roster.expires()),
         roster.log_key().key().fingerprint()
     ));
+    let known = before.map_or(&[][..], Roster::members);
+    let is_new = |name: &str| !known.iter().any(|member| member.name == name);
+    let members = roster.members().iter().map(|member| member.name.as_str());
+    let new: Vec<&str> = members.filter(|name| is_new(name)).collect();
+    if !known.is_empty() && !new.is_empty() {
+        lines.push(format!(
+            "\nOlder cases are not sealed to {}: `sealdrop-desk reseal --all` gives them.",
+            new.join(", ")
+        ));
+    }
     lines.push(format!(
         "\nThe drop address, for SECURITY.md and security.txt:\n\n  {address}"
     ));

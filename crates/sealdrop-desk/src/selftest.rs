@@ -25,17 +25,26 @@ pub(crate) fn mark(report: &mut Report, name: &str, key: &SecretKey<AccessRole>)
 /// Only the members' machines can sign so, and the signature is for this one message of a conversation that nobody else can write to. A report with anything
 /// more in it than a self-test has is none, so that nothing can be carried in one.
 pub(crate) fn made_by(report: &Report, roster: &Roster) -> Option<String> {
-    let is_bare = report.kind == Kind::Report
-        && report.attachments.is_empty()
-        && report.form.len() == 2
-        && report.form.get("title").map(String::as_str) == Some(TITLE);
-    let note = Note::parse(report.form.get(FIELD).filter(|_| is_bare)?.as_bytes()).ok()?;
+    let note = Note::parse(only_field(report, TITLE, FIELD)?.as_bytes()).ok()?;
     let mut devices = roster.devices().iter();
     let device = devices.find(|device| {
         note.verify(&device.access)
             .is_ok_and(|signed| signed == text(report))
     })?;
     (note.signatures().len() == 1).then(|| device.name().to_owned())
+}
+
+/// The field called `name` of a report that has this title, and nothing else in it.
+pub(crate) fn only_field<'r>(report: &'r Report, title: &str, name: &str) -> Option<&'r str> {
+    let is_bare = report.kind == Kind::Report
+        && report.attachments.is_empty()
+        && report.form.len() == 2
+        && report.form.get("title").map(String::as_str) == Some(title);
+    report
+        .form
+        .get(name)
+        .filter(|_| is_bare)
+        .map(String::as_str)
 }
 
 fn text(report: &Report) -> String {

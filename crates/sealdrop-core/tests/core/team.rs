@@ -230,3 +230,16 @@ fn what_nobody_would_read_is_not_signed() {
     assert_eq!(sign(event(&many)), Err(TeamError::Malformed));
     assert!(sign(event(&many[1..])).is_ok());
 }
+
+#[test]
+fn what_is_too_much_for_one_event_goes_into_several() {
+    let lengths = |count: usize| {
+        let grants = (0..count).map(|n| grant(&n.to_string())).collect();
+        let events = TeamEvent::several(grants).into_iter();
+        events.map(|event| event.grants.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(lengths(0), [0; 0]);
+    assert_eq!(lengths(1), [1]);
+    assert_eq!(lengths(MAX_GRANTS), [MAX_GRANTS]);
+    assert_eq!(lengths(2 * MAX_GRANTS + 1), [MAX_GRANTS, MAX_GRANTS, 1]);
+}

@@ -18,3 +18,4 @@ mod sealed;
 mod selftest;
 mod server;
 mod sync;
+mod team;
