@@ -38,6 +38,8 @@ mod programs;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod removal;
+#[cfg(test)]
 mod restore;
 #[cfg(test)]
 #[path = "../../crates/sealdrop-open/tests/open/sealed.rs"]

@@ -1,6 +1,7 @@
 //! Bundles: how drops reach a machine that never connects, and how signed rosters and verdicts come back.
 //!
-//! A bundle is a ustar archive. It is not signed: everything in it that is believed is signed or hashed itself.
+//! A bundle is a ustar archive. It is not signed: everything in it that is believed is signed or hashed itself. What is so by nothing but a note beside it, has that under its name and
+//! `.note`: by the member's voice key for the slips that are to be posted, by a machine's access key for the word that they were taken over.
 //!
 //! | member | holds |
 //! | --- | --- |
@@ -9,8 +10,8 @@
 //! | `outgoing.json` | the same, signed and not yet on the server |
 //! | `log/<id>.json` | a log: key, checkpoint, entries |
 //! | `listed.json`, `verdicts.json` | as in the home folder |
-//! | `outbox.slips` | finished slips, for the machine that connects to post; sealed, so that it reads none |
-//! | `carried.json` | the digests of those that it took over |
+//! | `outbox.slips` | finished slips, for the machine that connects to post; sealed, so that it reads none; signed |
+//! | `carried.json` | the digests of those that it took over; signed |
 //! | `drops/<window>/<digest>.age` | a drop |
 
 use sealdrop_client::show;
@@ -24,8 +25,8 @@ use anyhow::{Context as _, Result, bail};
 use sealdrop_client::{BoxFile, VerifiedBox};
 use sealdrop_core::address::Origin;
 use sealdrop_core::drop::archive::{BLOCK, member_header, parse_member_header};
-use sealdrop_core::encoding::{from_decimal, from_hex, hex};
-use sealdrop_core::key::BoxKey;
+use sealdrop_core::encoding::{from_decimal, from_hex, hex, sha256};
+use sealdrop_core::key::{BoxKey, Role, SecretKey};
 use sealdrop_core::note::{Note, Vkey};
 use sealdrop_core::slip::is_shaped;
 use sealdrop_core::time::{Time, Window};
@@ -33,11 +34,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::bodies::{self, Bodies};
-use crate::context::Answer;
+use crate::context::{Answer, Context};
 use crate::destroyed::sweep;
 use crate::epochs::{epochs, reminders};
 use crate::home::{Home, Profile, check_free, unwritable};
 use crate::judge::Verdicts;
+use crate::keyring::Keyring;
 use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
 use crate::outbox::{ConcatBytes as _, Outbox, cut, digest};
 use crate::rosters::{Rosters, outgoing, set_outgoing};
@@ -47,6 +49,10 @@ use crate::sent::Sent;
 const MAX_SMALL: u64 = 256 << 20;
 /// The most slips that are taken over: a window has at most 64.
 const MAX_SLIPS: usize = 4_096;
+
+const FIRST_LINE: &str = "sealdrop/bundle/v1";
+const OUTBOX: &str = "outbox.slips";
+const CARRIED: &str = "carried.json";
 
 /// What goes into a bundle, and where it goes.
 #[derive(clap::Args)]
@@ -60,14 +66,27 @@ pub(crate) struct Out {
     #[arg(long, conflicts_with = "all")]
     new: bool,
     /// Hand the answers that wait here over to the machine that takes the bundle in, which posts them instead of this one. A machine that does not
-    /// connect does so anyway
+    /// connect does so anyway. They are signed, for which the passphrase is asked
     #[arg(long)]
     outbox: bool,
 }
 
 /// `bundle out`: everything that another machine needs, except keys.
-pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
+pub(crate) fn out(context: &Context, home: &Home, args: &Out) -> Result<Answer> {
     let profile = home.profile()?;
+    let mut outbox = Outbox::load(home)?;
+    let answers = if args.outbox || profile.device.is_none() {
+        outbox.unseen()
+    } else {
+        Vec::new()
+    };
+    let carried = outbox.carried();
+    // What another machine is to post, or not to post any more, it must not take from whoever carries the bundle.
+    let keyring = if answers.is_empty() && carried.is_empty() {
+        None
+    } else {
+        Some(Keyring::unlock(context, home)?)
+    };
     let ledgers = Ledger::load_all(home)?;
     let listed = Listed::load(home)?;
     let verdicts = Verdicts::load(home)?;
@@ -93,17 +112,17 @@ pub(crate) fn out(home: &Home, args: &Out) -> Result<Answer> {
     }
     writer.json("listed.json", &listed)?;
     writer.json("verdicts.json", &verdicts)?;
-    let mut outbox = Outbox::load(home)?;
-    let answers = if args.outbox || profile.device.is_none() {
-        outbox.unseen()
-    } else {
-        Vec::new()
-    };
-    if !answers.is_empty() {
-        writer.small("outbox.slips", &answers.concat_bytes())?;
-    }
-    if !outbox.carried().is_empty() {
-        writer.json("carried.json", outbox.carried())?;
+    if let Some(keyring) = keyring {
+        if !answers.is_empty() {
+            let voice = keyring.voice.as_ref().context("the voice key is not on this machine, so nobody could tell that these answers are yours: hand them over where they were written")?;
+            let slips = answers.concat_bytes();
+            writer.signed(OUTBOX, &slips, &profile.box_key, &keyring.member, voice)?;
+        }
+        if let Some(device) = keyring.device.as_ref().filter(|_| !carried.is_empty()) {
+            let json = serde_json::to_vec(carried).expect("our own state is always JSON");
+            let (access, _) = device.keys();
+            writer.signed(CARRIED, &json, &profile.box_key, &device.name, &access)?;
+        }
     }
     let mut bytes = 0;
     for drop in &drops {
@@ -213,7 +232,7 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     lines.extend(refused.iter().map(|digest| {
         format!("changed body: drop {digest} in the bundle has another hash; it was left out")
     }));
-    let slips = bundle.take_outbox(home, &profile)?;
+    let (slips, unsigned) = bundle.take_outbox(home, &profile, &rosters)?;
     if slips > 0 {
         lines.push(format!(
             "{slips} slips of answers, which the next syncs post"
@@ -227,15 +246,17 @@ pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
         let now = sealdrop_client::system::now();
         lines.extend(reminders(&epochs, profile.holds_box_key, now));
     }
+    lines.extend(unsigned.iter().cloned());
     let json = json!({
         "slips": slips,
         "roster": waiting.as_ref().map(|signed| signed.roster().epoch()),
         "verdicts": verdicts,
         "drops": taken,
         "refused": refused,
+        "unsigned": unsigned,
     });
     Ok(Answer {
-        failed: !refused.is_empty(),
+        failed: !refused.is_empty() || !unsigned.is_empty(),
         ..Answer::new(json, lines.join("\n"))
     })
 }
@@ -328,6 +349,22 @@ impl Writer {
 
     fn small(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.member(name, bytes.len() as u64, &mut &bytes[..])
+    }
+
+    /// A small member, and beside it a note that says whose it is.
+    fn signed<R: Role>(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        box_key: &BoxKey,
+        signer: &str,
+        key: &SecretKey<R>,
+    ) -> Result<()> {
+        let note = Note::new(signed_text(box_key, name, bytes));
+        let note = note.expect("the text is lines of printable ASCII");
+        self.small(name, bytes)?;
+        let note = note.sign(signer, key).to_string();
+        self.small(&format!("{name}.note"), note.as_bytes())
     }
 
     fn member(&mut self, name: &str, size: u64, body: &mut dyn Read) -> Result<()> {
@@ -469,6 +506,23 @@ impl Bundle {
             .map(|(_, bytes)| bytes.as_slice())
     }
 
+    /// A member that one of these keys signed for this box. The inner error says that none did.
+    fn get_signed<'k, R: Role>(
+        &self,
+        name: &str,
+        mut keys: impl Iterator<Item = &'k Vkey<R>>,
+    ) -> Option<Result<&[u8], NotSigned>> {
+        let bytes = self.get(name)?;
+        let note = self.get(&format!("{name}.note"));
+        let is_signed = note
+            .and_then(|note| Note::parse(note).ok())
+            .is_some_and(|note| {
+                let text = signed_text(&self.box_key, name, bytes);
+                keys.any(|key| note.verify(key).is_ok_and(|signed| signed == text))
+            });
+        Some(if is_signed { Ok(bytes) } else { Err(NotSigned) })
+    }
+
     fn in_folder<'b>(&'b self, folder: &'b str) -> impl Iterator<Item = &'b [u8]> {
         self.small
             .iter()
@@ -576,31 +630,55 @@ impl Bundle {
     }
 
     /// Takes over answers that wait, where there is a device to post them, and learns which ones another machine has taken over. Gives how many
-    /// slips are new.
+    /// slips are new, and what was refused because the member, by the newest roster, did not sign it.
     ///
-    /// Nobody signs for them: a false bundle can put slips of its own in the way, which no reporter takes for an answer.
-    fn take_outbox(&self, home: &Home, profile: &Profile) -> Result<u64> {
-        let damaged = || {
-            format!(
-                "the answers in {} are damaged: make it again",
-                self.path.display()
-            )
-        };
+    /// Unsigned, a false bundle could fill this member's share for months with slips for nobody, or make a machine give up answers that nobody posts.
+    fn take_outbox(
+        &self,
+        home: &Home,
+        profile: &Profile,
+        rosters: &Rosters,
+    ) -> Result<(u64, Vec<String>)> {
         let mut outbox = Outbox::load(home)?;
-        if let Some(bytes) = self.get("carried.json") {
-            let carried: BTreeSet<String> = serde_json::from_slice(bytes).with_context(damaged)?;
-            outbox.give_away(&carried)?;
-            Sent::were_carried(home, &carried)?;
+        let (mut new, mut refused) = (0, Vec::new());
+        let roster = rosters.latest().map(VerifiedBox::roster);
+        let path = self.path.display();
+        let member = &profile.member;
+        let devices = roster.into_iter().flat_map(|roster| roster.devices());
+        let own = devices.filter(|device| device.member() == member);
+        match self.get_signed(CARRIED, own.map(|device| &device.access)) {
+            None => {}
+            Some(Err(NotSigned)) => refused.push(format!(
+                "that another machine took over answers is not believed: no machine of {member} signed it, and {path} may have been changed on its way; they stay here"
+            )),
+            Some(Ok(bytes)) => {
+                let carried: BTreeSet<String> = serde_json::from_slice(bytes).with_context(|| {
+                    format!("the answers in {path} are damaged: make it again")
+                })?;
+                outbox.give_away(&carried)?;
+                Sent::were_carried(home, &carried)?;
+            }
         }
-        let Some(bytes) = self
-            .get("outbox.slips")
-            .filter(|_| profile.device.is_some())
-        else {
-            return Ok(0);
-        };
-        let slips = cut(bytes)
-            .filter(|slips| slips.len() <= MAX_SLIPS && slips.iter().all(|slip| is_shaped(slip)));
-        outbox.take_in(slips.with_context(damaged)?)
+        if profile.device.is_none() {
+            return Ok((new, refused));
+        }
+        let members = roster.into_iter().flat_map(|roster| roster.members());
+        let own = members.filter(|other| other.name == *member);
+        match self.get_signed(OUTBOX, own.map(|member| &member.voice)) {
+            None => {}
+            Some(Err(NotSigned)) => refused.push(format!(
+                "the answers in {path} were left out: they are not signed by the voice key of {member}, and it may have been changed on its way; make it again with `bundle out`"
+            )),
+            Some(Ok(bytes)) => {
+                let slips = cut(bytes).filter(|slips| {
+                    slips.len() <= MAX_SLIPS && slips.iter().all(|slip| is_shaped(slip))
+                });
+                new = outbox.take_in(slips.with_context(|| {
+                    format!("the answers in {path} are damaged: make it again")
+                })?)?;
+            }
+        }
+        Ok((new, refused))
     }
 
     fn outgoing(&self) -> Result<Option<VerifiedBox>> {
@@ -659,6 +737,15 @@ impl Bodies for Bundle {
             open().with_context(|| format!("cannot read the bundle {}", self.path.display()))?;
         Ok(Some(Box::new(file.take(*size))))
     }
+}
+
+/// None of the keys asked for signed a member.
+struct NotSigned;
+
+/// What is signed of a small member: its bytes, for this box and under this name.
+fn signed_text(box_key: &BoxKey, name: &str, bytes: &[u8]) -> String {
+    let digest = hex(&sha256(bytes));
+    format!("{FIRST_LINE}\nbox: {box_key}\nname: {name}\ndigest: {digest}\n")
 }
 
 fn parse_drop_name(rest: &str) -> Option<(Window, [u8; 32])> {

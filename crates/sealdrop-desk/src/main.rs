@@ -152,7 +152,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Recovery(command) => recovery::run(&context, &home()?, &command),
         Command::Release { window } => release::run(&context, &home()?, window),
         Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
-        Command::Bundle(Bundle::Out(args)) => bundle::out(&home()?, &args),
+        Command::Bundle(Bundle::Out(args)) => bundle::out(&context, &home()?, &args),
         Command::Bundle(Bundle::In { file }) => bundle::take_in(&home()?, &file),
         Command::Completions { shell } => {
             let mut out = Vec::new();

@@ -12,13 +12,14 @@ use sealdrop_open::{Identity, open_slip};
 
 use crate::bench::{Bench, Reporter, run_with};
 use crate::byhand::{Tar, age_file};
+use crate::carried::with_cellar;
 use crate::server::WINDOW;
 
 /// The share of a box of one member.
 const SHARE: usize = 8;
 
 /// A box, at a moment at which the window of now will not end within the test.
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     while sealdrop_client::system::now().0 % WINDOW > WINDOW - 20 {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
@@ -759,35 +760,8 @@ fn a_former_member_answers_nothing() {
 
 #[test]
 fn an_offline_machine_answers_and_the_connected_one_posts() {
-    let bench = bench();
-    let init = |who: &str, more: &[&str]| {
-        bench.init(who, "ben", more);
-        bench.add_card(who);
-    };
-    init("cellar", &["--offline", "--no-recovery"]);
-    init("laptop", &["--device-only", "--device", "laptop"]);
-    bench.desk("ana", &["publish"]).ok();
-    let roster = bench.server.roster();
-    let mut reporter = Reporter::new(1, roster.box_key());
-    let drop = reporter.drop(&roster, Kind::Report, "a bug");
-    bench.server.accept(&drop, bench.past(9));
-    bench.server.close(bench.past(9));
-    bench.server.lock().slips_ago = 1;
-    bench.desk("laptop", &["sync"]).ok();
-    bench.server.lock().slips_ago = 0;
-    let bundle = bench.arg("b.tar");
-    bench.desk("laptop", &["bundle", "out", &bundle]).ok();
-    let said = bench
-        .desk(
-            "cellar",
-            &["reply", "1", "--bundle", &bundle, "--text", "from below"],
-        )
-        .ok();
-    assert!(said.contains("carry the slips with `bundle out"), "{said}");
-    bench
-        .desk("cellar", &["ack", "1", "--bundle", &bundle])
-        .ok();
-
+    let (bench, reporter) = with_cellar();
+    let (roster, bundle) = (bench.server.roster(), bench.arg("b.tar"));
     // Carried twice, it is posted once.
     bench.carry("cellar", "laptop");
     let again = bench.carry("cellar", "laptop");
@@ -835,13 +809,4 @@ fn a_machine_hands_its_answers_over_once() {
     bench.desk("courier", &["sync"]).ok();
     let roster = bench.server.roster();
     assert_eq!(read(&reporter, &roster, &posted(&bench)).len(), 1);
-}
-
-#[test]
-fn a_bundle_with_what_are_no_slips_is_refused() {
-    let bench = bench();
-    let bundle = bench.forge("b.tar", &[("outbox.slips", "no slips".into())]);
-    bench
-        .desk("ana", &["bundle", "in", &bundle])
-        .fails(1, &["the answers in", "damaged"]);
 }

@@ -6,6 +6,7 @@ mod answers;
 mod bench;
 #[path = "../../../sealdrop-open/tests/open/byhand.rs"]
 mod byhand;
+mod carried;
 mod destroy;
 mod epochs;
 mod inbox;
