@@ -434,7 +434,7 @@ impl<'a> Desk<'a> {
         let held = held.join(", ");
         match expected {
             Some((epoch, member)) if held.contains(&member.recipient.fingerprint()) => format!(
-                "this machine holds {held}, which roster {epoch} names; they were sealed before it did, or to someone else"
+                "this machine holds {held}, which roster {epoch} names; they were sealed before it did, and then a member who has them can give them to you with `sealdrop-desk reseal`, or to someone else"
             ),
             Some((epoch, member)) => format!(
                 "roster {epoch} expects {} for {}, and this machine holds {held}; give the card from `sealdrop-desk keys --card` to whoever holds the box key, or restore the old keys with `sealdrop-desk init --restore RECOVERY`",

@@ -1,12 +1,15 @@
 //! `reseal`: gives every member what opens older cases, in team events. docs/protocol.md, "Team event".
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use sealdrop_client::{Client, show, system};
-use sealdrop_core::encoding::hex;
+use sealdrop_client::{Client, Record, VerifiedBox, show, system};
+use sealdrop_core::address::Address;
+use sealdrop_core::drop::{FileKey, shape};
+use sealdrop_core::encoding::{hex, sha256};
 use sealdrop_core::recipient::Recipient;
 use sealdrop_core::roster::Roster;
 use sealdrop_core::team::{Grant, MAX_GRANTS, TeamEvent};
@@ -39,7 +42,7 @@ pub(crate) struct Reseal {
     /// Do not ask first
     #[arg(short, long)]
     yes: bool,
-    /// Send nothing, and write the team event to FILE, for `sealdrop post ADDRESS FILE` on a machine that connects
+    /// Send nothing, and write the team event to FILE, and to FILE.box what it is sealed for: for `sealdrop post ADDRESS FILE` on a machine that connects
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -63,6 +66,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Reseal) -> Result<Answe
     let client = match &args.out {
         Some(path) => {
             check_free(path)?;
+            check_free(&record_path(path))?;
             None
         }
         None if profile.device.is_none() => bail!(
@@ -117,7 +121,10 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Reseal) -> Result<Answe
             team::mark(report, &event, &profile.member, &voice)
         })?;
         match (&client, &args.out) {
-            (_, Some(path)) => write(path, &sealed)?,
+            (_, Some(path)) => {
+                let the_box = desk.rosters().latest().context("a roster is known here")?;
+                write(path, &sealed, &profile.address()?, the_box)?;
+            }
             (Some(client), None) => events.push(post(client, home, &roster, &sealed)?),
             (None, None) => bail!("there is neither a server nor a file for the event"),
         }
@@ -183,7 +190,8 @@ impl Gift {
 
     fn question(&self, roster: &Roster) -> String {
         let members = roster.members().iter();
-        let members = members.flat_map(member_lines).collect::<Vec<_>>();
+        let members = members.flat_map(member_lines);
+        let members: Vec<String> = members.map(|line| format!("  {line}")).collect();
         format!(
             "{}\nwill be readable to every member of roster {}, for as long as they keep what they get:\n{}",
             self.lines.join("\n"),
@@ -198,7 +206,7 @@ impl Gift {
         match (self.lines.is_empty(), out) {
             (true, _) => lines.push("nothing was given".into()),
             (false, Some(path)) => lines.push(format!(
-                "{}: a team event for {}; send it with `sealdrop post ADDRESS FILE` on a machine that connects",
+                "{}: a team event for {}; take it, and the file that ends in .box, to a machine that connects, and send it with `sealdrop post ADDRESS FILE`",
                 path.display(),
                 members.join(", ")
             )),
@@ -241,7 +249,7 @@ impl Gift {
     }
 }
 
-fn grant(drop: &Known, file_key: sealdrop_core::drop::FileKey) -> Grant {
+fn grant(drop: &Known, file_key: FileKey) -> Grant {
     Grant {
         digest: drop.digest,
         size: drop.size,
@@ -267,11 +275,36 @@ fn post(client: &Client, home: &Home, roster: &Roster, sealed: &[u8]) -> Result<
     Ok(drop)
 }
 
-fn write(path: &Path, sealed: &[u8]) -> Result<()> {
-    let write = || {
-        let mut file = new_file(path)?;
-        file.write_all(sealed)?;
-        file.sync_all()
+/// Where `sealdrop post` looks for what a drop was sealed for.
+fn record_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".box");
+    name.into()
+}
+
+/// Writes an event, and beside it what it is sealed for: both or neither.
+fn write(path: &Path, sealed: &[u8], address: &Address, the_box: &VerifiedBox) -> Result<()> {
+    let members = the_box.roster().members().len();
+    let record = Record {
+        address: address.clone(),
+        header: sha256(&sealed[..shape::header_len(members)]),
+        digest: sha256(sealed),
+        size: sealed.len() as u64,
+        box_file: the_box.to_file(),
     };
-    write().map_err(|error| unwritable(path, error))
+    write_new(path, sealed)?;
+    let written = write_new(&record_path(path), record.to_json().as_bytes());
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = new_file(path).map_err(|error| unwritable(path, error))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        let _ = fs::remove_file(path);
+        unwritable(path, error)
+    })
 }

@@ -225,7 +225,7 @@ fn roster_of(
         ))
         .hint("give the file that `sealdrop seal --box` was given")
     };
-    let recorded = record.map(|record| (record.box_file, record.path));
+    let recorded = record.map(|record| (record.kept.box_file, record.path));
     if let (Some((given, path)), Some((recorded, _))) = (&given, &recorded)
         && given.roster != recorded.roster
     {

@@ -4,40 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sealdrop_client::{BoxFile, VerifiedBox};
+use sealdrop_client::{MAX_RECORD, RecordError, VerifiedBox};
 use sealdrop_core::address::Address;
-use sealdrop_core::encoding;
-use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::files::{self, NewFile};
 use crate::output::Output;
 use crate::post::FileSource;
 use crate::progress::Progress;
-use crate::seal::MAX_BOX_FILE;
 
-/// What a drop was sealed for.
+/// What a drop was sealed for, and the file that says so.
 pub(crate) struct Record {
     pub(crate) path: PathBuf,
-    pub(crate) address: Address,
-    /// Which drop: [`FileSource::header_digest`].
-    header: [u8; 32],
-    /// What it is, byte for byte: a damaged one opens to nobody.
-    digest: [u8; 32],
-    size: u64,
-    /// The roster, which was verified before it was sealed to, and its policy.
-    pub(crate) box_file: BoxFile,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    version: u64,
-    address: String,
-    header: String,
-    digest: String,
-    size: u64,
-    #[serde(rename = "box")]
-    box_file: serde_json::Value,
+    pub(crate) kept: sealdrop_client::Record,
 }
 
 impl Record {
@@ -68,18 +47,14 @@ impl Record {
     ) -> Result<(), Failure> {
         let mut source = FileSource::open(drop)?;
         let header = source.header_digest(the_box.roster().members().len())?;
-        let box_file = the_box.to_file().to_json();
-        let wire = Wire {
-            version: 1,
-            address: address.to_string(),
-            header: encoding::hex(&header),
-            digest: encoding::hex(&source.digest(|_| ())?),
+        let kept = sealdrop_client::Record {
+            address: address.clone(),
+            header,
+            digest: source.digest(|_| ())?,
             size: source.size,
-            box_file: serde_json::from_str(&box_file).expect("it was made as JSON"),
+            box_file: the_box.to_file(),
         };
-        let mut json = serde_json::to_string_pretty(&wire).expect("strings are always JSON");
-        json.push('\n');
-        file.write(json.as_bytes())?;
+        file.write(kept.to_json().as_bytes())?;
         file.keep().map(|_| ())
     }
 
@@ -93,32 +68,33 @@ impl Record {
             return Ok(None);
         };
         let drop = source.path().display().to_string();
-        let members = record
+        let kept = &record.kept;
+        let members = kept
             .box_file
             .clone()
-            .verify_ignoring_expiry(&record.address.box_key)
+            .verify_ignoring_expiry(&kept.address.box_key)
             .map(|the_box| the_box.roster().members().len())
             .map_err(|_| foreign(&record.path))?;
-        if source.size != record.size || source.header_digest(members)? != record.header {
+        if source.size != kept.size || source.header_digest(members)? != kept.header {
             return Err(Failure::usage(format!(
                 "{drop} is not the drop that {} was written with, or it changed since",
                 record.path.display()
             ))
             .hint("give the file that `sealdrop seal -o` wrote, whole and unchanged, with what it wrote beside it"));
         }
-        if record.address.box_key != address.box_key {
+        if kept.address.box_key != address.box_key {
             return Err(Failure::refused(format!(
                 "{drop} was sealed for another box ({}) than the one that this address names ({}), whose members could not open it",
-                record.address.box_key.fingerprint(),
+                kept.address.box_key.fingerprint(),
                 address.box_key.fingerprint()
             ))
             .hint(format!(
                 "nothing was sent: post it to the address that it was sealed for, '{}', or seal the report again for this one",
-                record.address
+                kept.address
             )));
         }
         let progress = Progress::new("checking", source.size, output);
-        if source.digest(|done| progress.set(done))? != record.digest {
+        if source.digest(|done| progress.set(done))? != kept.digest {
             return Err(Failure::usage(format!(
                 "{drop} is damaged: it is not, byte for byte, what {} was written with",
                 record.path.display()
@@ -138,30 +114,18 @@ fn read(path: &Path) -> Result<Option<Record>, Failure> {
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = files::read(path, 2 * MAX_BOX_FILE)?;
-    let wire: Wire = serde_json::from_slice(&bytes).map_err(|_| foreign(path))?;
-    if wire.version > 1 {
-        return Err(Failure::usage(format!(
+    let bytes = files::read(path, MAX_RECORD)?;
+    let kept = sealdrop_client::Record::parse(&bytes).map_err(|error| match error {
+        RecordError::Version => Failure::usage(format!(
             "{} was written by a newer sealdrop",
             path.display()
         ))
-        .hint("use that version, or a later one"));
-    }
-    let parts = wire
-        .address
-        .parse()
-        .ok()
-        .zip(encoding::from_hex(&wire.header))
-        .zip(encoding::from_hex(&wire.digest))
-        .zip(BoxFile::parse(wire.box_file.to_string().as_bytes()).ok());
-    let (((address, header), digest), box_file) = parts.ok_or_else(|| foreign(path))?;
+        .hint("use that version, or a later one"),
+        _ => foreign(path),
+    })?;
     Ok(Some(Record {
         path: path.into(),
-        address,
-        header,
-        digest,
-        size: wire.size,
-        box_file,
+        kept,
     }))
 }
 

@@ -542,6 +542,10 @@ fn a_machine_without_a_network_writes_the_event_to_a_file() {
         .desk("ana", &["reseal", "1", "--yes", "-o", &file])
         .fails(1, &["exists already"]);
     let drop = std::fs::read(&file).unwrap();
+    let record = std::fs::read(bench.path("event.age.box")).unwrap();
+    let record = sealdrop_client::Record::parse(&record).unwrap();
+    assert_eq!(record.address.to_string(), bench.address());
+    assert_eq!(record.digest, sha256(&drop));
     bench.server.accept(&drop, bench.past(0));
     bench.desk("ben", &["sync"]).ok();
     assert_eq!(
