@@ -68,6 +68,26 @@ impl Destroyed {
         home.write_json(FILE, self)
     }
 
+    /// Takes drops off the list that a member gave again, durably.
+    pub(crate) fn forget<'a>(
+        &mut self,
+        home: &Home,
+        given: impl Iterator<Item = &'a Known>,
+    ) -> Result<()> {
+        let before = self.drops.len();
+        for drop in given {
+            self.drops.remove(&hex(&drop.digest));
+        }
+        if self.drops.len() == before {
+            return Ok(());
+        }
+        let lost = &self.drops;
+        for gone in &mut self.epochs {
+            gone.drops.retain(|drop| lost.contains_key(drop));
+        }
+        home.write_json(FILE, self)
+    }
+
     /// Why a drop cannot be read, if that is because its identity was destroyed.
     pub(crate) fn why(&self, drop: &Known) -> Option<String> {
         let on = self.drops.get(&hex(&drop.digest))?;

@@ -174,6 +174,11 @@ impl<'a> Desk<'a> {
         self.verdicts = verdicts;
         let mut inbox = inbox?;
         self.grants = std::mem::take(&mut inbox.grants);
+        // What was given again is not lost, and its ciphertext is needed.
+        let grants = &self.grants;
+        let is_given = |drop: &Known| !grants.of(drop).is_empty();
+        let given = self.drops.iter().filter(|drop| is_given(drop));
+        self.destroyed.forget(self.home, given)?;
         self.set_apart(&mut inbox);
         Ok(inbox)
     }
@@ -263,24 +268,33 @@ impl<'a> Desk<'a> {
 
     /// Which drops stay readable when only `staying` of the identities do, and which do not.
     ///
-    /// What opens a drop without an identity counts here: a file key that another member gave makes it one of `staying`.
+    /// What a member gave counts, if one of `staying` opens the team event that it stands in.
     pub(crate) fn readable(&self, staying: &[Identity]) -> Result<Readable> {
         let mut readable = Readable {
             staying: HashSet::new(),
             lost: Vec::new(),
             elsewhere: 0,
         };
-        let opens = |identities: &[Identity], drop: &Known| -> Result<bool> {
-            let opener = Opener {
-                identities,
-                ..self.opener()
-            };
-            opener.is_readable(drop)
+        let nothing = Grants::default();
+        let later = Opener {
+            identities: staying,
+            grants: &nothing,
+            ..self.opener()
         };
+        let judged = self.drops.iter().filter_map(|drop| {
+            let verdict = self.verdicts.drops.get(&hex(&drop.digest))?;
+            Some((drop, verdict))
+        });
+        let (grants, _) = team::read(self.home, &later, &self.ledgers, &self.drops, judged);
+        let later = Opener {
+            grants: &grants,
+            ..later
+        };
+        let now = self.opener();
         for drop in &self.drops {
-            if opens(staying, drop)? {
+            if later.is_readable(drop)? {
                 readable.staying.insert(drop.digest);
-            } else if opens(&self.identities, drop)? {
+            } else if now.is_readable(drop)? {
                 readable.lost.push(drop.clone());
             } else if !bodies::is_here(self.home, drop) && !self.destroyed.has(drop) {
                 // A machine that connects can get no more of a window that has expired.

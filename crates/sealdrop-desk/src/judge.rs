@@ -305,12 +305,12 @@ impl Opener<'_> {
         Ok(Some(report.with_context(|| format!("drop {} was good before and does not open now: the disk may be failing; delete the file and run `sealdrop-desk sync`", hex(&drop.digest)))?))
     }
 
-    /// Whether one of the identities opens the drop, and its body is here. A disk that does not give it is an error, and no answer.
+    /// Whether an identity or a grant opens the drop, and its body is here. A disk that does not give it is an error, and no answer.
     pub(crate) fn is_readable(&self, drop: &Known) -> Result<bool> {
         let Some(body) = self.bodies.open(drop)? else {
             return Ok(false);
         };
-        match peek(body, drop.size, Keys::Identities(self.identities)) {
+        match peek(body, drop.size, self.keys(self.given(drop)?)) {
             Ok(_) => Ok(true),
             Err(OpenError::Io(error)) => {
                 Err(error).with_context(|| format!("cannot read drop {}", hex(&drop.digest)))

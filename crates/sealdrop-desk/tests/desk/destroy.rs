@@ -24,6 +24,11 @@ struct Due {
 }
 
 fn due() -> Due {
+    due_after(|_| ())
+}
+
+/// The same, with something done in the first epoch, after the answers.
+fn due_after(before: impl FnOnce(&Bench)) -> Due {
     let bench = Bench::new();
     bench.desk("ana", &["publish", "--retention", "3600"]).ok();
     issued_earlier(&bench, 1, 30 * WINDOW, &["ana"]);
@@ -36,6 +41,7 @@ fn due() -> Due {
     for (case, text) in [("1", "first answer"), ("2", "second answer")] {
         bench.desk("ana", &["reply", case, "--text", text]).ok();
     }
+    before(&bench);
     bench.desk("ana", &["rotate"]).ok();
     bench.desk("ana", &["publish"]).ok();
     issued_earlier(&bench, 3, 30 * WINDOW, &["ana"]);
@@ -90,6 +96,41 @@ fn steal(bench: &Bench, as_name: &str) {
         .arg(bench.path("ana"))
         .arg(bench.path(as_name));
     assert!(copy.status().unwrap().success());
+}
+
+#[test]
+fn a_case_that_was_resealed_stays_readable_when_its_epoch_is_destroyed() {
+    let due = due();
+    let bench = &due.bench;
+    bench.desk("ana", &["reseal", "1", "--yes"]).ok();
+    bench.desk("ana", &["sync"]).ok();
+    let said = bench.json("ana", &["destroy-epoch", "--yes"]);
+    assert_eq!((&said["cases"], &said["drops"]), (&json!([]), &json!(1)));
+    assert_eq!(said["cases_in_part"], json!([2]));
+    let shown = bench.desk("ana", &["open", "1"]).ok();
+    for part in ["only then", "first answer", "resealed to you by"] {
+        assert!(shown.contains(part), "{part:?} is not in {shown}");
+    }
+    // The ciphertext is still needed, whatever expires.
+    bench.desk("ana", &["sync"]).ok();
+    bench.desk("ana", &["open", "1"]).ok();
+    // An identity alone does not open it: the event does.
+    steal(bench, "after");
+    let all = [due.first[0], due.first[1], due.second];
+    assert_eq!(opened(bench, "after", &all), [false, false, true]);
+}
+
+#[test]
+fn what_was_resealed_in_an_epoch_goes_with_it() {
+    let due = due_after(|bench| {
+        bench.desk("ana", &["reseal", "1", "--again", "--yes"]).ok();
+        bench.desk("ana", &["sync"]).ok();
+    });
+    let bench = &due.bench;
+    let said = bench.json("ana", &["destroy-epoch", "--yes"]);
+    assert_eq!(said["cases"], json!([1]));
+    let shown = bench.desk("ana", &["open", "1"]).ok();
+    assert!(shown.contains("nobody can read drop"), "{shown}");
 }
 
 #[test]
