@@ -91,8 +91,9 @@ fn fuzz(target: &str, seconds: u32) -> Result<Outcome> {
 }
 
 /// Subjects of `testdata/vectors` from which a target starts.
-const SEEDS: [(&str, &[&str]); 9] = [
+const SEEDS: [(&str, &[&str]); 11] = [
     ("address", &["address"]),
+    ("claim", &["claim"]),
     ("drop", &["drop"]),
     ("slip", &["slip"]),
     ("note", &["checkpoint", "cosignature", "promise", "roster"]),

@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod bech32;
+pub mod claim;
 pub mod drop;
 pub mod encoding;
 mod fields;

@@ -2,10 +2,12 @@
 
 use proptest::prelude::*;
 
+use sealdrop_core::claim::Claim;
 use sealdrop_core::log::leaf::Leaf;
 use sealdrop_core::log::proof::{Receipt, TlogProof};
 use sealdrop_core::log::saved::{SavedKey, SavedReceipt};
 use sealdrop_core::log::tile::{BundleId, TileId};
+use sealdrop_core::note::Note;
 use sealdrop_core::request::UnverifiedRequest;
 
 use crate::vector;
@@ -21,6 +23,9 @@ fn parse_all(bytes: &[u8]) {
     if let Ok(receipt) = Receipt::parse(bytes) {
         assert_eq!(receipt.to_string().as_bytes(), bytes);
         let _ = receipt.verify(&world::box_secret().to_public());
+    }
+    if let Ok(note) = Note::parse(bytes) {
+        let _ = Claim::verify(&note, &world::box_secret().to_public());
     }
     for width in [1, 16, 256] {
         let _ = BundleId { index: 0, width }.parse(bytes);
@@ -79,5 +84,18 @@ proptest! {
         let key = world::device("alice/desk").access;
         let verified = UnverifiedRequest::parse(text).and_then(|request| request.verify(&key));
         prop_assert!(verified.is_err());
+    }
+
+    /// Whatever is changed in a claim, it no longer names anybody.
+    #[test]
+    fn a_claim_with_a_changed_byte(at: prop::sample::Index, byte: u8) {
+        let vector = vector::read("claim", "good");
+        let mut bytes = vector.body.clone();
+        let at = at.index(bytes.len());
+        prop_assume!(bytes[at] != byte);
+        bytes[at] = byte;
+        let box_key = world::box_secret().to_public();
+        let verified = Note::parse(&bytes).map(|note| Claim::verify(&note, &box_key).is_ok());
+        prop_assert!(verified != Ok(true));
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod address;
+mod claim;
 mod hostile;
 mod keys;
 mod log;
