@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Reply(ReplyArgs),
     /// Take a report back
     Withdraw(WithdrawArgs),
+    /// Tie your name to a conversation, to take credit; without any network
+    Claim(ClaimArgs),
     /// Verify a receipt or proof, without any network
     Verify(VerifyArgs),
     /// Print a completion script for a shell
@@ -273,6 +275,28 @@ pub(crate) struct WithdrawArgs {
 }
 
 #[derive(Args)]
+#[command(override_usage = "sealdrop claim <ADDRESS> --name <NAME> [OPTIONS]", after_long_help = help::CLAIM)]
+pub(crate) struct ClaimArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    /// Your name, as it is to be credited; at most 256 characters. It unmasks you to whoever sees the claim
+    #[arg(long)]
+    pub(crate) name: String,
+    /// What else is to be signed: one line, at most 1,024 characters
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) statement: Option<String>,
+    /// Take the phrase from a file, or from standard input (-), instead of being asked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) phrase_file: Option<PathBuf>,
+    /// Write the claim here instead of to standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Do not ask before signing
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args)]
 #[command(after_long_help = help::VERIFY)]
 pub(crate) struct VerifyArgs {
     /// A receipt (JSON) or a proof (.tlog-proof)
@@ -307,7 +331,7 @@ pub(crate) struct ManArgs {
 /// The command line as a whole. What needs no network accepts the options for it, as all commands do, and does not list them.
 pub(crate) fn command() -> clap::Command {
     Cli::command().mut_subcommands(|subcommand| {
-        if !["seal", "verify", "completions", "man"].contains(&subcommand.get_name()) {
+        if !["seal", "claim", "verify", "completions", "man"].contains(&subcommand.get_name()) {
             return subcommand;
         }
         let unlisted = |id| Arg::new(id).long(id).hide(true);

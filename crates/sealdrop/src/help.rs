@@ -171,6 +171,26 @@ Fields of --json: those of `sealdrop reply`.
   saved       the file of the sealed drop, or null
   post        the command that sends what was kept";
 
+pub(crate) const CLAIM: &str = "\
+Examples:
+  sealdrop claim 'https://drop.example.org#sdbox1…' --name 'Jane Doe' -o claim.txt
+      asks for the phrase, shows what will be signed, and signs it
+  sealdrop claim 'https://drop.example.org#sdbox1…' --name 'Jane Doe' --statement 'I found CVE-2026-1234.'
+      prints it
+
+A claim unmasks you: whoever sees it learns that this name wrote in this conversation, and it cannot be taken back. It is for after the disclosure. Nothing is
+sent: give it to the maintainers yourself, who verify it with `sealdrop-desk verify-claim FILE`.
+
+It proves that whoever holds the phrase signed that name. To anybody but the maintainers, who have the report, it does not say what was reported.
+
+Fields of --json:
+  name        the name that was signed
+  statement   the statement, or null
+  box         the box in the address
+  conversation  hex of its id, which the maintainers see too
+  claim       the signed note
+  file        the file that -o wrote, or null";
+
 pub(crate) const VERIFY: &str = "\
 Examples:
   sealdrop verify r.tlog-proof --address 'https://drop.example.org#sdbox1…'

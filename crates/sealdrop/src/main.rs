@@ -17,6 +17,7 @@ mod answers;
 mod attachment;
 mod boxes;
 mod check;
+mod claim;
 mod cli;
 mod conversation;
 mod failure;
@@ -110,6 +111,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Check(args) => check::run(args, &cli.global, output),
         Command::Reply(args) => letter::reply(args, &cli.global, output),
         Command::Withdraw(args) => letter::withdraw(args, &cli.global, output),
+        Command::Claim(args) => claim::run(args, output),
         Command::Verify(args) => verify::run(args, output),
         Command::Completions(args) => cli::completions(args, output),
         Command::Man(args) => cli::man(args, output),

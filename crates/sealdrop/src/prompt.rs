@@ -123,6 +123,17 @@ impl Wish {
     }
 }
 
+/// Asks whether to go on with what was shown; `nobody` is what to say where there is no terminal.
+pub(crate) fn agree(question: &str, nobody: &str) -> Result<(), Failure> {
+    if !is_possible() {
+        return Err(Failure::usage(nobody).hint("add --yes to go on without being asked"));
+    }
+    match ask_yes_no(question, false)? {
+        true => Ok(()),
+        false => Err(interrupt::stopped()),
+    }
+}
+
 /// One of several; its place among them.
 fn ask_choice(question: &'static str, choices: Vec<&'static str>) -> Result<usize, Failure> {
     at_terminal(move || {

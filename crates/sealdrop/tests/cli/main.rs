@@ -12,6 +12,7 @@ mod support;
 mod answers;
 mod attachments;
 mod attacks;
+mod claim;
 mod evidence;
 mod json;
 mod keep;
