@@ -172,6 +172,14 @@ pub(crate) enum Command {
     ///
     /// It names their entries in the log, of those that are on this machine, so that the reporter can fetch the proof. Nothing acknowledges by itself.
     Ack(answer::Ack),
+    /// Verify a reporter's claim on a conversation: the name that its phrase signed
+    ///
+    /// Needs no passphrase. It names the case, if one of that conversation was opened here. The claim proves that whoever holds the phrase signed that
+    /// name, and not that the name is theirs. Whoever else sees it learns who reported what.
+    VerifyClaim {
+        /// What `sealdrop claim` wrote
+        file: PathBuf,
+    },
     /// The answers that wait or are on their way, and when they will have arrived
     Outbox,
     /// Give every member what opens older cases, for instance one who has joined since

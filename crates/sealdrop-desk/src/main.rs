@@ -6,6 +6,7 @@ mod bodies;
 mod bundle;
 mod card;
 mod certificate;
+mod claim;
 mod cli;
 mod context;
 mod destroy;
@@ -141,6 +142,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Status(args) => answer::status(&context, &home()?, &args),
         Command::Close(args) => answer::close(&context, &home()?, &args),
         Command::Ack(args) => answer::ack(&context, &home()?, &args),
+        Command::VerifyClaim { file } => claim::verify(&home()?, &file),
         Command::Outbox => answer::outbox(&home()?),
         Command::Reseal(args) => reseal::run(&context, &home()?, &args),
         Command::Keys { card, command } => match command {

@@ -9,6 +9,7 @@ mod byhand;
 mod carried;
 mod destroy;
 mod epochs;
+mod claim;
 mod inbox;
 mod joining;
 mod keys;
