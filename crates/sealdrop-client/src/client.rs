@@ -15,7 +15,7 @@ use ureq::http::Method;
 
 use crate::boxfile::MAX_BOX_FILE;
 use crate::http::{Http, Payload, header};
-use crate::{BoxFile, ClientError, Member, Options, VerifiedBox};
+use crate::{BoxFile, ClientError, Member, Options, Proxy, VerifiedBox, lanes};
 
 /// The most cosigned checkpoints that `GET /log/cosigned` lists.
 const MAX_COSIGNED: usize = 64;
@@ -38,6 +38,20 @@ impl Client {
         Ok(Self {
             http: Http::new(origin, options)?,
         })
+    }
+
+    /// A client for one operation of many requests, such as reading the feed. Each still runs on a connection of its own; over a proxy they share their
+    /// SOCKS credentials, and so over Tor their circuit: a circuit for each would take minutes to build, and time shows anyway that they belong together.
+    #[must_use]
+    pub fn operation(&self) -> Self {
+        let mut options = self.http.options.clone();
+        options.proxy = options.proxy.as_ref().map(Proxy::pinned);
+        Self {
+            http: Http {
+                origin: self.http.origin.clone(),
+                options,
+            },
+        }
     }
 
     /// Where requests go.
@@ -160,26 +174,16 @@ impl Client {
     /// # Errors
     /// Those of the connection and the server; [`ClientError::Malformed`] if the tiles lead to another root.
     pub fn leaf_hashes(&self, checkpoint: &Checkpoint) -> Result<Vec<Hash>, ClientError> {
-        enum Failed {
-            Client(ClientError),
-            Tile,
-        }
-        impl From<TileError> for Failed {
-            fn from(_: TileError) -> Self {
-                Self::Tile
-            }
-        }
         if checkpoint.size > MAX_LEAVES {
             return Err(ClientError::TooLong);
         }
-        let fetch = |id: TileId| {
-            self.tile(id)
-                .map(|hashes| tile::encode(&hashes))
-                .map_err(Failed::Client)
-        };
-        tile::leaf_hashes(checkpoint.size, &checkpoint.root, fetch).map_err(|failed| match failed {
-            Failed::Client(error) => error,
-            Failed::Tile => ClientError::Malformed("its tiles do not lead to its checkpoint"),
+        let level_0 = |id: &TileId| id.level == 0;
+        let ids: Vec<TileId> = tile::tiles(checkpoint.size).take_while(level_0).collect();
+        let fetch = |index: usize| self.patiently(|| self.tile(ids[index]));
+        let mut tiles = lanes::side_by_side(ids.len(), fetch, |_| ())?.into_iter();
+        let next = |_| Ok(tile::encode(&tiles.next().unwrap_or_default()));
+        tile::leaf_hashes(checkpoint.size, &checkpoint.root, next).map_err(|_: TileError| {
+            ClientError::Malformed("its tiles do not lead to its checkpoint")
         })
     }
 

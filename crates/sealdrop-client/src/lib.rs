@@ -6,8 +6,9 @@
 //! Nothing that a server answers is believed here because it came from the server: answers are notes, tiles and bodies whose
 //! signatures and hashes the caller checks with `sealdrop-core`, and every answer has a limit of bytes and of time.
 //!
-//! Every operation runs on a connection of its own, without cookies, cache, redirects, conditional requests, TLS resumption or
-//! headers that would mark a client; over a proxy with SOCKS credentials of its own.
+//! Every request runs on a connection of its own, without cookies, cache, redirects, conditional requests, TLS resumption or
+//! headers that would mark a client; over a proxy with SOCKS credentials of its own, which only the requests of one
+//! [operation](Client::operation) share.
 
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
@@ -17,6 +18,7 @@ mod client;
 mod error;
 pub mod feed;
 mod http;
+mod lanes;
 mod lookup;
 mod member;
 mod options;

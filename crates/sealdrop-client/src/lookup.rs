@@ -138,6 +138,16 @@ impl Log {
         .transpose()
     }
 
+    /// The newest checkpoint.
+    #[must_use]
+    pub fn newest(&self) -> &Note {
+        let (_, note) = self
+            .checkpoints
+            .last()
+            .expect("a log has a newest checkpoint");
+        note
+    }
+
     /// The first of these leaves that the log does not hold.
     #[must_use]
     pub fn first_missing<'a>(&self, leaves: &'a [Leaf]) -> Option<&'a Leaf> {

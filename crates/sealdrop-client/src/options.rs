@@ -139,12 +139,22 @@ impl Proxy {
         })
     }
 
-    /// For one operation: with fresh random credentials unless it has its own.
+    /// The same with credentials that stay: fresh random ones, unless it has its own.
+    pub(crate) fn pinned(&self) -> Self {
+        Self {
+            credentials: Some(self.credentials()),
+            ..self.clone()
+        }
+    }
+
+    fn credentials(&self) -> (String, String) {
+        let own = self.credentials.clone();
+        own.unwrap_or_else(|| (random_word(), random_word()))
+    }
+
+    /// For one request: with fresh random credentials unless it has its own.
     pub(crate) fn isolated(&self) -> Result<UreqProxy, ureq::Error> {
-        let (user, password) = self
-            .credentials
-            .clone()
-            .unwrap_or_else(|| (random_word(), random_word()));
+        let (user, password) = self.credentials();
         UreqProxy::builder(ProxyProtocol::Socks5h)
             .host(&self.host)
             .port(self.port)
@@ -262,5 +272,10 @@ mod tests {
         let [a, b] = [proxy.isolated().unwrap(), proxy.isolated().unwrap()];
         assert_ne!(a.username(), b.username());
         assert!(!a.resolve_target());
+        // Requests of one operation share them, and those of another have others.
+        let (one, other) = (proxy.pinned(), proxy.pinned());
+        let [a, b, c] = [&one, &one, &other].map(|proxy| proxy.isolated().unwrap());
+        assert_eq!((a.username(), a.password()), (b.username(), b.password()));
+        assert_ne!(a.username(), c.username());
     }
 }

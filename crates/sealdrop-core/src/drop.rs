@@ -15,6 +15,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::recipient::Recipient;
+use payload::{PayloadKey, SEALED_CHUNK};
 
 /// The 16 bytes that open one drop. Fresh for each; whoever holds them reads that drop and can recompute its stanzas.
 pub struct FileKey(Zeroizing<[u8; 16]>);
@@ -40,30 +41,27 @@ impl FileKey {
     }
 }
 
-/// An age file with one stanza and one chunk: what a slip is beside its clue, and how a share of a box key is sealed. `plain` has at most
-/// [`size::CHUNK`] bytes, and room for a tag, or growing leaves it behind. File key and payload nonce are fresh.
-pub(crate) fn seal_chunk(
-    recipient: &Recipient,
-    mut plain: Zeroizing<Vec<u8>>,
-    rng: &mut impl CryptoRng,
-) -> Vec<u8> {
-    assert!(
-        plain.len() as u64 <= size::CHUNK,
-        "slips and shares are far shorter than a chunk"
-    );
+/// An age file of these bytes to one recipient, with a fresh file key and a fresh nonce: what slips, states and shares of a box key are.
+/// `plain` is not empty.
+pub(crate) fn seal_to(recipient: &Recipient, plain: &[u8], rng: &mut impl CryptoRng) -> Vec<u8> {
     let file_key = FileKey::generate(rng);
     let mut nonce = [0; size::NONCE as usize];
     rng.fill_bytes(&mut nonce);
+    let mut slots = Zeroizing::new(Vec::with_capacity(
+        plain.len().div_ceil(size::CHUNK as usize) * SEALED_CHUNK,
+    ));
+    for chunk in plain.chunks(size::CHUNK as usize) {
+        slots.extend_from_slice(chunk);
+        slots.extend_from_slice(&[0; size::TAG as usize]);
+    }
+    PayloadKey::new(&file_key, &nonce).seal(&mut slots, 0, true);
     let mut file = header::seal(&file_key, std::slice::from_ref(recipient));
     file.extend_from_slice(&nonce);
-    let len = plain.len() + size::TAG as usize;
-    plain.resize(len, 0);
-    payload::PayloadKey::new(&file_key, &nonce).seal(&mut plain, 0, true);
-    file.extend_from_slice(&plain);
+    file.extend_from_slice(&slots);
     file
 }
 
-/// Whether these bytes have the form of what `seal_chunk` makes. Nothing else reaches the general parser.
+/// Whether these bytes have the form of what `seal_to` makes of at most [`size::CHUNK`] bytes. Nothing else reaches the general parser.
 #[must_use]
 pub fn is_chunk_file(file: &[u8]) -> bool {
     let fixed = shape::header_len(1) + (size::NONCE + size::TAG) as usize;

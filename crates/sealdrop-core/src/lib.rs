@@ -25,5 +25,6 @@ pub mod report;
 pub mod request;
 pub mod roster;
 pub mod slip;
+pub mod state;
 pub mod team;
 pub mod time;

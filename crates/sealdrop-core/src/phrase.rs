@@ -101,6 +101,7 @@ impl Phrase {
         ReporterKeys {
             identity: IdentitySeed::from_bytes(&derive(b"age")),
             clue: ClueSecret(derive(b"clue")),
+            state: IdentitySeed::from_bytes(&derive(b"state")),
             conversation: ConversationId::derive(box_key, &voice.to_public()),
             voice,
         }
@@ -137,6 +138,8 @@ pub struct ReporterKeys {
     pub identity: IdentitySeed,
     /// Finds the answers in the feed.
     pub clue: ClueSecret,
+    /// Opens what the reporter's own program keeps. Its recipient is given to nobody.
+    pub state: IdentitySeed,
     /// Signs what the reporter says.
     pub voice: SecretKey<VoiceRole>,
     /// The conversation that the voice key makes.

@@ -149,9 +149,7 @@ fn parse(text: &str) -> Option<(Share, &str, [u8; 64])> {
 /// Seals the text of a share to a member: an age file with one stanza, which the stock `age` opens.
 #[must_use]
 pub fn seal(text: &str, recipient: &Recipient, rng: &mut impl CryptoRng) -> Vec<u8> {
-    let mut plain = Zeroizing::new(Vec::with_capacity(MAX_TEXT));
-    plain.extend_from_slice(text.as_bytes());
-    drop::seal_chunk(recipient, plain, rng)
+    drop::seal_to(recipient, text.as_bytes(), rng)
 }
 
 #[cfg(test)]

@@ -172,13 +172,22 @@ impl Roster {
         if draft.issued.0 > now.0.saturating_add(MAX_AHEAD) {
             return Err(RosterError::NotYetIssued);
         }
-        if draft.epoch < seen.epoch {
+        roster.check_seen(seen)?;
+        Ok(roster)
+    }
+
+    /// Checks that it is not older than one seen before, nor another of its epoch.
+    ///
+    /// # Errors
+    /// [`RosterError::Rollback`] and [`RosterError::TwoOfOneEpoch`].
+    pub fn check_seen(&self, seen: Seen) -> Result<(), RosterError> {
+        if self.draft.epoch < seen.epoch {
             return Err(RosterError::Rollback);
         }
-        if draft.epoch == seen.epoch && roster.digest() != seen.digest {
+        if self.draft.epoch == seen.epoch && self.digest() != seen.digest {
             return Err(RosterError::TwoOfOneEpoch);
         }
-        Ok(roster)
+        Ok(())
     }
 
     /// Believes a roster of any time: for proofs and old drops, which outlive it. Never seal to the result.

@@ -12,7 +12,7 @@ pub use part::{MAX_BODY, MAX_PARTS, Part, PartError, PartKind};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::drop::{seal_chunk, shape, size};
+use crate::drop::{self, shape, size};
 use crate::key::{BoxKey, SecretKey, VoiceRole};
 use crate::recipient::{IdentitySeed, Recipient};
 use crate::report::Reporter;
@@ -40,7 +40,7 @@ pub fn seal(
 ) -> Box<Slip> {
     let plain = part.to_plaintext(voice);
     let clue = clue::make(&reporter.clue, &part.box_key, rng);
-    assemble(&clue, &reporter.recipient, plain, rng)
+    assemble(&clue, &reporter.recipient, &plain, rng)
 }
 
 /// A slip for nobody: made as [`seal`] makes one, to keys that are thrown away.
@@ -51,17 +51,16 @@ pub fn decoy(box_key: &BoxKey, rng: &mut impl CryptoRng) -> Box<Slip> {
     let share = x25519_dalek::x25519(*secret, x25519_dalek::X25519_BASEPOINT_BYTES);
     let clue = clue::make(&share, box_key, rng);
     let recipient = IdentitySeed::generate(rng).to_public();
-    assemble(&clue, &recipient, Zeroizing::new(vec![0; PLAINTEXT]), rng)
+    assemble(&clue, &recipient, &[0; PLAINTEXT], rng)
 }
 
 fn assemble(
     clue: &clue::Clue,
     recipient: &Recipient,
-    plain: Zeroizing<Vec<u8>>,
+    plain: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Box<Slip> {
-    let mut slip = clue.to_vec();
-    slip.extend_from_slice(&seal_chunk(recipient, plain, rng));
+    let slip = [&clue[..], &drop::seal_to(recipient, plain, rng)].concat();
     slip.into_boxed_slice()
         .try_into()
         .expect("a plaintext of this length makes a slip of 4,096 bytes")
@@ -97,7 +96,7 @@ mod tests {
     use rand_core::SeedableRng as _;
 
     use super::*;
-    use crate::drop::{header, shape};
+    use crate::drop::header;
     use crate::key::SecretKey;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Opening age files of one stanza and one chunk: slips, and shares of a box key.
+//! Opening age files of one stanza: slips, states, and shares of a box key.
 
 use std::io::{Cursor, Read as _};
 
@@ -25,9 +25,10 @@ pub(crate) fn decrypt(file: &[u8], identity: &Identity) -> Option<Zeroizing<Vec<
     let mut reader = Decryptor::new_buffered(Cursor::new(file))
         .and_then(|decryptor| decryptor.decrypt(std::iter::once(identity as &dyn age::Identity)))
         .ok()?;
-    let fixed = shape::header_len(1) + (size::NONCE + size::TAG) as usize;
+    let payload = (file.len() as u64).checked_sub(shape::header_len(1) as u64 + size::NONCE)?;
+    let len = payload.checked_sub(size::TAG * payload.div_ceil(size::CHUNK + size::TAG))?;
     // As long as the plaintext is: a buffer that grows leaves its former bytes behind.
-    let mut plain = Zeroizing::new(vec![0; file.len().checked_sub(fixed)?]);
+    let mut plain = Zeroizing::new(vec![0; usize::try_from(len).ok()?]);
     reader.read_exact(&mut plain).ok()?;
     // To the end, where the last chunk's tag is checked.
     (reader.read(&mut [0]).ok()? == 0).then_some(plain)

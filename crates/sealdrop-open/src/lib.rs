@@ -12,10 +12,12 @@ mod identity;
 mod open;
 pub mod passphrase;
 mod slip;
+mod state;
 mod unpack;
 
 pub use chunk::open_share;
 pub use identity::Identity;
 pub use open::{Context, Keys, OpenError, Opened, Quarantine, open, peek};
 pub use slip::{SlipError, open_slip};
+pub use state::{OpenStateError, open_state};
 pub use unpack::{Attachments, NoAttachments};

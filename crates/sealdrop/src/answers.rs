@@ -5,14 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
-use sealdrop_client::feed::{Feed, FeedError};
-use sealdrop_client::{Found, LookupError, show, system};
+use sealdrop_client::feed::{Feed, Known};
+use sealdrop_client::{Found, show, system};
 use sealdrop_core::drop::archive;
 use sealdrop_core::encoding;
 use sealdrop_core::log::leaf::Leaf;
 use sealdrop_core::roster::Roster;
 use sealdrop_core::slip::PartKind;
-use sealdrop_core::slip::clue::Seeker;
 use sealdrop_core::slip::message::{File, Message};
 use sealdrop_core::time::{Time, Window};
 use serde_json::{Value, json};
@@ -23,10 +22,12 @@ use crate::conversation::{Conversation, Said};
 use crate::failure::Failure;
 use crate::fields;
 use crate::files::{self, NewFile};
+use crate::interrupt::Interrupt;
 use crate::network;
 use crate::output::{Output, Style, shown_lines};
 use crate::phrase;
-use crate::progress::Progress;
+use crate::reading::Reader;
+use crate::state::StateFile;
 
 /// The largest file from a maintainer, decompressed. What may be sent is far smaller; this bounds what a bomb can take.
 const MAX_FILE: u64 = 16 << 20;
@@ -39,31 +40,42 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
     }
     let phrase = phrase::get(args.phrase_file.as_deref(), output)?;
     let keys = phrase.keys(&address.box_key);
-
-    // From here on to the last request everything follows from the box alone: nothing that is found may change what is asked.
-    let listing = client.feed_listing().map_err(failure)?;
-    let the_box = network::fetch_box_to_read(&client, &address, output)?;
-    let roster = the_box.roster();
-    let feed = {
-        let progress = Progress::new("reading the feed", listing.bytes(), output);
-        let seeker = Seeker::new(&keys.clue, &address.box_key);
-        let mut done = |bytes| progress.set(bytes);
-        client
-            .read_feed(&listing, &the_box, &seeker, system::now(), &mut done)
-            .map_err(failure)?
+    let state = args.state.as_deref();
+    let mut state = state.map(|path| StateFile::open(path, &keys)).transpose()?;
+    let reader = Reader {
+        client,
+        address,
+        keys,
     };
 
-    let length = roster.window_length();
-    let conversation =
-        Conversation::read(&feed.found, &feed.rosters, &keys, &address.box_key, length);
+    // Everything from the first request to the last follows from the box, and from the state's age: nothing that is found may change what is asked.
+    let known = state.as_ref().and_then(StateFile::state);
+    let known = known.map(|state| Known {
+        state,
+        is_fetched_again: false,
+    });
+    let reading = reader
+        .read(known, Some(output))
+        .map_err(|unread| unread.failure)?;
+    let unkept = state.as_mut().and_then(|file| {
+        // A file that is half made would be in the way of the next check.
+        let _interrupt = Interrupt::catch();
+        file.keep(reading.to_state(), &reader.keys).err()
+    });
+    for remark in &reading.remarks {
+        output.note(remark);
+    }
+
+    let (feed, roster) = (&reading.feed, reading.the_box.roster());
+    let conversation = reader.conversation(&reading, &feed.found);
     let mut shown = Shown {
         output,
         roster,
-        feed: &feed,
+        feed,
         files: args.output.as_deref(),
         receipts: args.receipt_dir.as_deref(),
         text: String::new(),
-        failed: None,
+        failed: unkept,
     };
     let (text, fields) = shown.all(&conversation);
     match shown.failed {
@@ -75,31 +87,6 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
             output.before_failure(&text);
             Err(failure.with(fields))
         }
-    }
-}
-
-/// What a feed that cannot be believed means, and what to do.
-fn failure(error: FeedError) -> Failure {
-    const OTHER_WAY: &str = "tell the project, by another way than this server";
-    let message = error.to_string();
-    match error {
-        FeedError::Client(error) if error.status() == Some(404) => {
-            Failure::refused("this server has no feed of answers")
-                .hint("its version of Sealdrop is older than that; ask the project for another way to hear from it")
-        }
-        FeedError::Client(error) | FeedError::Log(LookupError::Client(error)) => error.into(),
-        FeedError::Log(LookupError::Fork { one, other }) => check::forked(&one, &other),
-        FeedError::Log(LookupError::AnotherLog) => {
-            Failure::refused("the server's log is not the one that the box's roster names")
-                .hint(OTHER_WAY)
-        }
-        FeedError::Ahead(_) => Failure::refused(message).hint(format!(
-            "set the clock of this machine (it says {}); if it is right, {OTHER_WAY}",
-            show::minute(system::now())
-        )),
-        _ => Failure::refused(message).hint(format!(
-            "nothing of the feed was believed or shown: {OTHER_WAY}"
-        )),
     }
 }
 
@@ -349,10 +336,14 @@ impl Shown<'_> {
         let lately = (last.map_or(from, |last| last + 1)..=due).count();
         match (first, last) {
             (Some(first), Some(last)) => self.text.push_str(&format!(
-                "\nRead: {} of the feed, from {} to {}.\n",
+                "\nRead: {}{} of the feed, from {} to {}.\n",
                 match windows.len() {
                     1 => "1 segment".into(),
                     n => format!("{n} segments"),
+                },
+                match self.feed.fetched {
+                    n if n == windows.len() => String::new(),
+                    n => format!(" ({n} of them new)"),
                 },
                 self.at(Window(first)),
                 self.at(Window(last)),
@@ -376,7 +367,13 @@ impl Shown<'_> {
                 show::minute(system::now())
             ));
         }
-        json!({"segments": windows.len(), "first": first, "last": last, "missing": missing})
+        json!({
+            "segments": windows.len(),
+            "fetched": self.feed.fetched,
+            "first": first,
+            "last": last,
+            "missing": missing,
+        })
     }
 
     fn end(&self, window: Window) -> Time {

@@ -1,6 +1,7 @@
 //! The command line. Its help is written to be read once from the top, and every example in it is one that works.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -11,6 +12,7 @@ use crate::fields;
 use crate::files::NewFile;
 use crate::help;
 use crate::output::{Output, word};
+use crate::watch;
 
 /// Seal a security report so that only a project's maintainers can read it, and leave it in their drop box.
 ///
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     Post(PostArgs),
     /// Show what the maintainers answered, or what became of a drop
     Check(CheckArgs),
+    /// Look for answers at a steady rhythm, and say only that there is something new
+    Watch(WatchArgs),
     /// Write again in a conversation: answer a question, add to a report
     Reply(ReplyArgs),
     /// Take a report back
@@ -216,6 +220,28 @@ pub(crate) struct CheckArgs {
     /// With the phrase: write a proof (C2SP tlog-proof) of each drop that the maintainers say they received to this folder
     #[arg(long, value_name = "DIR", conflicts_with = "receipt", value_hint = ValueHint::DirPath)]
     pub(crate) receipt_dir: Option<PathBuf>,
+    /// With the phrase: remember in this file, sealed with the phrase, what was read, and fetch only what is new
+    #[arg(long, value_name = "FILE", conflicts_with = "receipt", value_hint = ValueHint::FilePath)]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(override_usage = "sealdrop watch <ADDRESS> [OPTIONS]", after_long_help = help::WATCH)]
+pub(crate) struct WatchArgs {
+    /// The drop address, https://…#sdbox1…
+    pub(crate) address: String,
+    /// How often to look: a number with s, m, h or d, give or take a quarter
+    #[arg(long, value_name = "TIME", default_value = "6h", value_parser = watch::parse_rhythm)]
+    pub(crate) every: Duration,
+    /// Look once, and end: for a timer of your own. Needs --state, which says what is new
+    #[arg(long, requires = "state")]
+    pub(crate) once: bool,
+    /// Take the phrase from a file, or from standard input (-), instead of being asked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) phrase_file: Option<PathBuf>,
+    /// Remember in this file, sealed with the phrase, what was read, and fetch only what is new; `check --state` takes the same file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) state: Option<PathBuf>,
 }
 
 #[derive(Args)]

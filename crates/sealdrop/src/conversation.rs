@@ -1,6 +1,6 @@
 //! From the slips that a clue found to a conversation: every check of docs/protocol.md, "Reading slips".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealdrop_client::feed::{FoundSlip, Rosters};
 use sealdrop_core::key::BoxKey;
@@ -35,8 +35,8 @@ pub(crate) struct State {
 
 impl Conversation {
     /// Opens and checks the slips. What others copied or relayed is ignored; what is forged is counted.
-    pub(crate) fn read(
-        found: &[FoundSlip],
+    pub(crate) fn read<'f>(
+        found: impl IntoIterator<Item = &'f FoundSlip>,
         rosters: &Rosters,
         keys: &ReporterKeys,
         box_key: &BoxKey,
@@ -90,6 +90,12 @@ impl Conversation {
     fn of_the_team(&self) -> impl Iterator<Item = (&Said, Message)> {
         let ours = self.said.iter().filter(|said| said.is_of_the_team);
         ours.filter_map(|said| Some((said, said.message()?.ok()?)))
+    }
+
+    /// The ids of the messages that are whole, whoever they are from.
+    pub(crate) fn whole(&self) -> BTreeSet<[u8; 16]> {
+        let whole = self.said.iter().filter(|said| said.message().is_some());
+        whole.map(|said| said.envelope().message).collect()
     }
 
     /// The state that the report is in, as the maintainers said last.

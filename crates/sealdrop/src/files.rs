@@ -96,15 +96,18 @@ impl Drop for NewFile {
 
 /// Writes a file, or puts a newer one in the place of what the program wrote there before. Whoever reads it meanwhile gets the one or the other.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let mut new = NewFile::create(Path::new(&name))?;
+    let mut new = NewFile::create(&replacement(path))?;
     new.write(bytes)?;
     let written = new.keep()?;
     fs::rename(&written, path).map_err(|error| {
         let _ = fs::remove_file(&written);
         cannot_write(path, &error)
     })
+}
+
+/// Where what is to take a file's place is written first.
+pub(crate) fn replacement(path: &Path) -> PathBuf {
+    beside(path, ".new")
 }
 
 /// Whether a file can be made there later, so that a long way is not gone for nothing.

@@ -126,6 +126,24 @@ Fields of --json with a receipt:
   promise     of broken: the promise, which is the evidence
   checkpoints of a log with two histories: the two that contradict each other";
 
+pub(crate) const WATCH: &str = "\
+Examples:
+  sealdrop --tor watch 'http://….onion#sdbox1…'
+      asks for the phrase, and prints a line with the time when there is something new; Ctrl-C ends it
+  sealdrop watch 'https://drop.example.org#sdbox1…' --every 12h --state answers.state --phrase-file phrase
+      fetches only what is new, and tells of nothing twice
+
+Whoever sees your connection sees that something looks at the feed, and how often: never whether there was anything. The times are drawn from the rhythm and from chance, before
+anything is fetched, and each look makes the requests of `sealdrop check`. Without --state each fetches the whole feed.
+
+The first look is what later ones are compared with; with --state that is what the file knows. It prints nothing of what was answered: `sealdrop check` shows it. The phrase stays
+in memory as long as it runs. A network that fails is said once, and does not end it; a feed that cannot be believed does, with exit code 1.
+
+Fields of --json: one object in a line for each look, and one at the end if it fails.
+  time        seconds since 1970
+  new         whether there is a message that was not there before
+  error       why it could not look, or null";
+
 pub(crate) const REPLY: &str = "\
 Examples:
   sealdrop reply 'https://drop.example.org#sdbox1…'

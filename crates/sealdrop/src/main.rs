@@ -34,12 +34,15 @@ mod phrase;
 mod post;
 mod progress;
 mod prompt;
+mod reading;
 mod receipt;
 mod record;
 mod review;
 mod seal;
+mod state;
 mod submit;
 mod verify;
+mod watch;
 
 fn main() -> ExitCode {
     system::no_core_dumps();
@@ -109,6 +112,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Seal(args) => seal::run(args, output),
         Command::Post(args) => post::run(args, &cli.global, output),
         Command::Check(args) => check::run(args, &cli.global, output),
+        Command::Watch(args) => watch::run(args, &cli.global, output),
         Command::Reply(args) => letter::reply(args, &cli.global, output),
         Command::Withdraw(args) => letter::withdraw(args, &cli.global, output),
         Command::Claim(args) => claim::run(args, output),

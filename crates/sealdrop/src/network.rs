@@ -10,7 +10,6 @@ use crate::cli::Global;
 use crate::failure::Failure;
 use crate::files;
 use crate::interrupt::Interrupt;
-use crate::output::Output;
 use sealdrop_client::show;
 
 /// Reads a drop address; a failure names the check that failed.
@@ -67,29 +66,38 @@ pub(crate) fn fetch_box(client: &Client, address: &Address) -> Result<VerifiedBo
     verify_box(client.fetch_box_unverified()?, address, true)
 }
 
-/// The same for reading, which a roster that has expired does not forbid: nothing is sealed to it, and what members signed they signed.
-pub(crate) fn fetch_box_to_read(
-    client: &Client,
+/// Believes a roster for reading, which one that has expired does not forbid: nothing is sealed to it, and what members signed they signed. With it comes
+/// what is to be said of one.
+pub(crate) fn believe_to_read(
+    file: BoxFile,
     address: &Address,
-    output: &Output,
-) -> Result<VerifiedBox, Failure> {
-    let file = client.fetch_box_unverified()?;
-    let verified = file.clone().verify(
-        &address.box_key,
-        Some(&address.origin),
-        system::now(),
-        Seen::default(),
-    );
+    seen: Seen,
+) -> Result<(VerifiedBox, Option<String>), Failure> {
+    let note = file.roster.clone();
+    let refused = |error| match error {
+        ClientError::Roster(error) => roster_failure(error, &note, address, true),
+        error => error.into(),
+    };
+    let now = system::now();
+    let verified = file
+        .clone()
+        .verify(&address.box_key, Some(&address.origin), now, seen);
     if !matches!(verified, Err(ClientError::Roster(RosterError::Expired))) {
-        return verify_box(file, address, true);
+        return Ok((verified.map_err(refused)?, None));
     }
-    let the_box = file.verify_ignoring_expiry(&address.box_key)?;
-    output.note(&format!(
+    let the_box = file
+        .verify_ignoring_expiry(&address.box_key)
+        .map_err(refused)?;
+    let roster = the_box.roster();
+    roster
+        .check_seen(seen)
+        .map_err(|error| refused(ClientError::Roster(error)))?;
+    let expired = format!(
         "The box's roster expired on {}, and nobody may seal to it any more. If the date is not past, set this machine's clock: it says {}.",
-        show::minute(the_box.roster().expires()),
-        show::minute(system::now()),
-    ));
-    Ok(the_box)
+        show::minute(roster.expires()),
+        show::minute(now),
+    );
+    Ok((the_box, Some(expired)))
 }
 
 /// Believes roster and policy by the box key of an address, or says why not.
@@ -153,6 +161,10 @@ fn roster_failure(
             let origins: Vec<String> = roster.iter().flat_map(|r| r.origins()).map(ToString::to_string).collect();
             Failure::refused(format!("the roster that {whose} is for {}, not for {}", origins.join(" and "), address.origin))
                 .hint("copy the address again from the project's SECURITY.md; this server may be relaying another box")
+        }
+        (RosterError::Rollback | RosterError::TwoOfOneEpoch, _) => {
+            Failure::refused(format!("the roster that {whose} is not the one that was seen before: {error}"))
+                .hint("nothing was read or sent: tell the project, by another way than this server")
         }
         (error, _) => Failure::refused(format!("the roster that {whose} is refused: {error}"))
             .hint("nothing was sealed or sent: tell the project, by another way than this server"),

@@ -74,6 +74,13 @@ impl Output {
         let _ = written.and_then(|()| out.flush());
     }
 
+    /// One of many things that happen: a line if there is something to say, or an object in a line.
+    pub(crate) fn event(&self, text: Option<&str>, fields: Map<String, Value>) {
+        if self.json || text.is_some() {
+            self.result(text.unwrap_or_default(), fields);
+        }
+    }
+
     /// The text of a result that a failure follows. With `--json` the failure holds its fields, for there is one object only.
     pub(crate) fn before_failure(&self, text: &str) {
         if !self.json {

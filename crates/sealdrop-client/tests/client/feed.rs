@@ -1,7 +1,11 @@
 //! Reading the feed of servers that are honest, and of some that change, hide or invent.
 
-use sealdrop_client::feed::{Feed, FeedError, Listing};
-use sealdrop_client::{ClientError, system};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use sealdrop_client::feed::{Feed, FeedError, Known, Listing};
+use sealdrop_client::{Client, ClientError, Options, Proxy, system};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::phrase::Phrase;
 use sealdrop_core::roster::Seen;
@@ -11,25 +15,48 @@ use sealdrop_core::time::{Time, Window};
 use serde_json::json;
 
 use crate::client;
-use crate::support::{Answer, LyingServer, Saying, WINDOW};
+use crate::support::{Answer, LyingServer, Saying, Socks, WINDOW};
 
-fn phrase(n: u8) -> Phrase {
+/// How long a request waits for others that do not come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) fn phrase(n: u8) -> Phrase {
     Phrase::from_entropy(&[n; 16])
 }
 
 /// The window so many before the one of now.
-fn ago(server: &LyingServer, windows: u64) -> Window {
+pub(crate) fn ago(server: &LyingServer, windows: u64) -> Window {
     Window(server.window().0 - windows)
 }
 
 fn read(server: &LyingServer, phrase: &Phrase) -> Result<Feed, FeedError> {
-    let client = client(server);
+    read_with(server, phrase, system::now(), None)
+}
+
+/// Reads the feed by a clock, of which something may be known from before.
+pub(crate) fn read_with(
+    server: &LyingServer,
+    phrase: &Phrase,
+    now: Time,
+    known: Option<Known<'_>>,
+) -> Result<Feed, FeedError> {
+    read_on(&client(server), server, phrase, now, known, &mut |_| {})
+}
+
+fn read_on(
+    client: &Client,
+    server: &LyingServer,
+    phrase: &Phrase,
+    now: Time,
+    known: Option<Known<'_>>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Feed, FeedError> {
     let box_key = &server.address.box_key;
     let listing = client.feed_listing()?;
     let the_box = client.fetch_box(box_key, system::now(), Seen::default())?;
     let keys = phrase.keys(box_key);
     let seeker = Seeker::new(&keys.clue, box_key);
-    client.read_feed(&listing, &the_box, &seeker, system::now(), &mut |_| {})
+    client.read_feed(&listing, &the_box, &seeker, now, known, progress)
 }
 
 /// A server with three segments, of which the second holds a message in two parts for `phrase(1)`.
@@ -215,7 +242,7 @@ fn a_clock_may_be_wrong_by_a_day_and_not_by_more() {
     let listing = client.feed_listing().unwrap();
     let found = |now| {
         let seeker = Seeker::new(&keys.clue, box_key);
-        let feed = client.read_feed(&listing, &the_box, &seeker, now, &mut |_| {});
+        let feed = client.read_feed(&listing, &the_box, &seeker, now, None, &mut |_| {});
         feed.map(|feed| feed.found.len())
     };
     let now = system::now().0;
@@ -271,4 +298,85 @@ fn a_request_for_a_segment_that_breaks_is_made_again() {
         breaks.then(Answer::cut)
     });
     assert_eq!(read(&server, &phrase(1)).unwrap().found.len(), 2);
+}
+
+/// A server with 20 segments, of which one holds a message for `phrase(1)`.
+fn with_twenty() -> LyingServer {
+    let server = LyingServer::start();
+    for n in (1..=20).rev() {
+        let slips = match n {
+            7 => Saying::new(&server, &phrase(1), "seven").seal(),
+            _ => Vec::new(),
+        };
+        server.segment(n, &slips);
+    }
+    server
+}
+
+#[test]
+fn segments_are_fetched_side_by_side_and_no_more_than_eight_at_once() {
+    let server = with_twenty();
+    // Each of the first sixteen waits until eight are under way at once.
+    let seen = Arc::new((Mutex::new((0, 0, 0)), Condvar::new()));
+    let shared = seen.clone();
+    server.before(move |request| {
+        if !request.path.starts_with("/v1/feed/") {
+            return;
+        }
+        let (counts, changed) = &*shared;
+        let mut now = counts.lock().unwrap();
+        let (came, under_way, most) = *now;
+        *now = (came + 1, under_way + 1, most.max(under_way + 1));
+        changed.notify_all();
+        let round = came / 8;
+        let wait = |now: &mut (usize, usize, usize)| round < 2 && now.0 < 8 * (round + 1);
+        now = changed.wait_timeout_while(now, PATIENCE, wait).unwrap().0;
+        now.1 -= 1;
+    });
+    let mut progress = Vec::new();
+    let mut told = |bytes| progress.push(bytes);
+    let feed = read_on(
+        &client(&server),
+        &server,
+        &phrase(1),
+        system::now(),
+        None,
+        &mut told,
+    );
+    assert_eq!(feed.unwrap().found.len(), 1);
+    assert_eq!(
+        *seen.0.lock().unwrap(),
+        (20, 0, 8),
+        "requests, under way now, most at once"
+    );
+    let expected: Vec<u64> = (0..=20).map(|n| n * 8 * SLIP as u64).collect();
+    assert_eq!(progress, expected, "it rises segment by segment");
+}
+
+#[test]
+fn over_a_proxy_one_reading_has_one_circuit_and_another_another() {
+    let server = with_twenty();
+    let socks = Socks::to(server.port());
+    let options = Options {
+        proxy: Some(Proxy::parse(&format!("socks5h://{}", socks.port)).unwrap()),
+        ..crate::options()
+    };
+    let client = Client::new(&server.address.origin, options).unwrap();
+    let mut circuits = BTreeSet::new();
+    for readings in 1..=2 {
+        let before = socks.asked().len();
+        read_on(
+            &client.operation(),
+            &server,
+            &phrase(1),
+            system::now(),
+            None,
+            &mut |_| {},
+        )
+        .unwrap();
+        let asked = socks.asked();
+        assert!(asked.len() - before > 24, "a connection for each request");
+        circuits.extend(asked.into_iter().map(|asked| (asked.user, asked.password)));
+        assert_eq!(circuits.len(), readings);
+    }
 }

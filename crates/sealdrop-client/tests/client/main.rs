@@ -10,6 +10,7 @@
 mod support;
 
 mod feed;
+mod known;
 mod limits;
 mod log;
 mod member;

@@ -474,12 +474,16 @@ impl State {
 /// What the server answers instead of the truth; `None` for the truth.
 pub(crate) type Lie = Box<dyn FnMut(&Request, &mut State) -> Option<Answer> + Send>;
 
+/// What is done before each request is answered, while others are answered too.
+pub(crate) type Before = Arc<dyn Fn(&Request) + Send + Sync>;
+
 /// A server on a port of this machine, until it is dropped.
 pub(crate) struct LyingServer {
     pub(crate) address: Address,
     port: SocketAddr,
     state: Arc<Mutex<State>>,
     lie: Arc<Mutex<Option<Lie>>>,
+    before: Arc<Mutex<Option<Before>>>,
 }
 
 impl LyingServer {
@@ -531,13 +535,15 @@ impl LyingServer {
             port,
             state: Arc::new(Mutex::new(state)),
             lie: Arc::default(),
+            before: Arc::default(),
         };
         let (state, lie) = (server.state.clone(), server.lie.clone());
+        let before = server.before.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (state, lie) = (state.clone(), lie.clone());
+                let (state, lie, before) = (state.clone(), lie.clone(), before.clone());
                 let Ok(stream) = stream else { return };
-                thread::spawn(move || drop(connection(&stream, &state, &lie)));
+                thread::spawn(move || drop(connection(&stream, &state, &lie, &before)));
             }
         });
         server
@@ -563,19 +569,38 @@ impl LyingServer {
         *self.lie.lock().unwrap() = Some(Box::new(lie));
     }
 
+    /// From here on this is done before each answer.
+    pub(crate) fn before(&self, before: impl Fn(&Request) + Send + Sync + 'static) {
+        *self.before.lock().unwrap() = Some(Arc::new(before));
+    }
+
     /// Answers one path with these bytes.
     pub(crate) fn lie_at(&self, path: &'static str, bytes: impl Into<Vec<u8>>) {
         let bytes = bytes.into();
         self.lie(move |request, _| (request.path == path).then(|| Answer::bytes(bytes.clone())));
     }
 
-    /// The requests so far, as `METHOD path`.
+    /// The requests so far, as `METHOD path`, in the order in which they came. Segments, and tiles, are asked for side by side, and stand in the order of their
+    /// paths: which of them comes first is the network's doing.
     pub(crate) fn requests(&self) -> Vec<String> {
-        self.state()
-            .requests
-            .iter()
-            .map(|request| format!("{} {}", request.method, request.path))
-            .collect()
+        let state = self.state();
+        let kind = |request: &Request| {
+            ["/v1/feed/", "/log/tile/"]
+                .into_iter()
+                .position(|kind| request.path.starts_with(kind))
+        };
+        let mut all = Vec::new();
+        for run in state.requests.chunk_by(|a, b| kind(a) == kind(b)) {
+            let mut run: Vec<String> = run
+                .iter()
+                .map(|request| format!("{} {}", request.method, request.path))
+                .collect();
+            if run[0].contains("/v1/feed/") || run[0].contains("/log/tile/") {
+                run.sort();
+            }
+            all.extend(run);
+        }
+        all
     }
 
     /// Publishes another roster.
@@ -604,6 +629,7 @@ fn connection(
     stream: &TcpStream,
     state: &Mutex<State>,
     lie: &Mutex<Option<Lie>>,
+    before: &Mutex<Option<Before>>,
 ) -> io::Result<()> {
     let number = {
         let mut state = state.lock().unwrap();
@@ -624,6 +650,10 @@ fn connection(
         };
         request.body = vec![0; cut.unwrap_or(length).min(length)];
         reader.read_exact(&mut request.body)?;
+        let first = before.lock().unwrap().clone();
+        if let Some(first) = first {
+            first(&request);
+        }
         let lied = {
             let mut lie = lie.lock().unwrap();
             let mut state = state.lock().unwrap();

@@ -27,6 +27,7 @@ fn phrase() {
         hex(&sha256(keys.identity.to_public().as_bytes())),
     )
     .with("clue", hex(&keys.clue.to_public()))
+    .with("state", &*keys.state.to_age())
     .with("voice", hex(keys.voice.to_public().as_bytes()))
     .with("conversation", keys.conversation);
     let list: Vec<&str> = words.split(' ').collect();
@@ -54,6 +55,7 @@ fn phrase() {
                     vector.hex("recipient-sha256")
                 );
                 assert_eq!(keys.clue.to_public(), vector.hex("clue"));
+                assert_eq!(*keys.state.to_age(), vector.field("state"));
                 assert_eq!(*keys.voice.to_public().as_bytes(), vector.hex("voice"));
                 assert_eq!(keys.conversation.0, vector.hex("conversation"));
                 SUCCESS.into()

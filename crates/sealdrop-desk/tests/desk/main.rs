@@ -7,9 +7,9 @@ mod bench;
 #[path = "../../../sealdrop-open/tests/open/byhand.rs"]
 mod byhand;
 mod carried;
+mod claim;
 mod destroy;
 mod epochs;
-mod claim;
 mod inbox;
 mod joining;
 mod keys;

@@ -12,6 +12,7 @@ mod maker;
 mod roundtrip;
 mod sealed;
 mod slips;
+mod state;
 #[expect(
     unreachable_pub,
     dead_code,

@@ -57,6 +57,8 @@ fn every_field_of_the_json_is_in_the_help() {
         [&[command, address, "--phrase-file", "phrase"], args].concat()
     };
     noting.run(0, &with_phrase("check", &[]));
+    noting.run(0, &with_phrase("watch", &["--once", "--state", "w.state"]));
+    noting.run(0, &with_phrase("claim", &["--name", "Jane", "--yes"]));
     let said = Saying::new(&server, &phrase, "Thanks").seal();
     server.segment(0, &said);
     noting.run(0, &with_phrase("check", &["-o", "files"]));

@@ -19,9 +19,11 @@ mod keep;
 mod offline;
 mod post;
 mod reply;
+mod state;
 mod submit;
 mod terminal;
 mod usage;
+mod watch;
 
 use std::fs;
 use std::io::{self, Write as _};

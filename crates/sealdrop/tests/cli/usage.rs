@@ -272,7 +272,7 @@ fn a_wrong_command_line_is_one_json_object_too() {
         (
             &["--json"],
             "'sealdrop' requires a subcommand but one was not provided \
-             [subcommands: submit, box, seal, post, check, reply, withdraw, verify, completions, man, help]",
+             [subcommands: submit, box, seal, post, check, watch, reply, withdraw, claim, verify, completions, man, help]",
         ),
     ] {
         let run = place.run(args);
