@@ -179,16 +179,19 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<
         .collect();
     let mut file = args.output.as_deref().map(NewFile::create).transpose()?;
     let client = network::client(&address.origin, network::options(global)?, None)?;
-    let found = client.look_up(&leaf, &roster, &known).map_err(|error| {
-        let failure = unbelievable(error, &client, &address, &roster);
-        match &beside {
-            Some(_) => failure.also(format!(
-                "{} is from before, and is left as it is: keep it",
-                files::proof_path(path).display()
-            )),
-            None => failure,
-        }
-    })?;
+    let found = client
+        .operation()
+        .look_up(&leaf, &roster, &known)
+        .map_err(|error| {
+            let failure = unbelievable(error, &client, &address, &roster);
+            match &beside {
+                Some(_) => failure.also(format!(
+                    "{} is from before, and is left as it is: keep it",
+                    files::proof_path(path).display()
+                )),
+                None => failure,
+            }
+        })?;
     let Some(found) = found else {
         return not_found(&kept, promise.as_ref(), &roster, path, output);
     };
@@ -327,8 +330,10 @@ fn not_found(
     if promise.is_overdue(length, system::now()) {
         return Err(Failure::refused(format!("BROKEN PROMISE: the server promised to log this drop by {due}, and its log does not hold it"))
             .hint(format!(
-                "{} is the evidence: the server signed it. Keep it, tell the project by another way than this server, and send the report again",
-                path.display()
+                "{} is the evidence: the server signed it. Keep it, tell the project by another way than this server, and send the report again,\n\
+                 unless the clock of this machine is wrong: it says {}",
+                path.display(),
+                show::minute(system::now())
             ))
             .field("state", State::Broken.as_str())
             .field("promise", kept.promise.as_ref().map(ToString::to_string))

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &PostArgs, global: &Global, output: &Output) -> Result<(
         );
         result.map_err(|failed| unsent(failed, &blocks.mark(source.size), args, global))?
     };
-    let promised = receipt::verify_promise(&sent, &sealed_to);
+    let promised = receipt::verify_promise(&sent, &sealed_to, output);
     // Whatever it is worth, it is what the server signed: if it is no promise, it is the evidence of that.
     let saved = receipt::saved(&address, &sent, &sealed_to).to_json();
     let kept = receipt_file.map(|mut file| {

@@ -13,13 +13,29 @@ use crate::output::{Output, Style, shown_lines};
 use sealdrop_client::show;
 
 /// Believes a promise: signed by the roster's log key, for the bytes sent, for now. docs/protocol.md, "Promise".
-pub(crate) fn verify_promise(sent: &Sent, the_box: &VerifiedBox) -> Result<Promise, Failure> {
-    let roster = the_box.roster();
-    let now = roster.window(system::now());
+///
+/// A clock may be wrong by a day, so a promise for another time within one is believed, and said to be one.
+pub(crate) fn verify_promise(
+    sent: &Sent,
+    the_box: &VerifiedBox,
+    output: &Output,
+) -> Result<Promise, Failure> {
+    let (roster, now) = (the_box.roster(), system::now());
+    let length = roster.window_length();
     let verified = Promise::verify(&sent.promise, roster.log_key()).and_then(|promise| {
-        promise
-            .check(&sent.digest, sent.size, now)
-            .map(|()| promise)
+        match promise.check(&sent.digest, sent.size, roster.window(now)) {
+            Err(PromiseError::BackDated) if promise.is_near(length, now) => {
+                output.note(&format!(
+                    "{} the promise is for the window that ends on {}, and this machine's clock says {}. Set the clock; if it is right, the server dates \
+                     its promises wrongly: tell the project.",
+                    output.err(Style::Yellow, "Another time:"),
+                    due(&promise, length),
+                    show::minute(now),
+                ));
+                Ok(promise)
+            }
+            checked => checked.map(|()| promise),
+        }
     });
     verified.map_err(|error| {
         let failure = Failure::refused(format!("the server took the drop, but what it answered is no promise for it: {error}"));

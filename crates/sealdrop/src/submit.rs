@@ -130,7 +130,7 @@ impl Submission<'_> {
         let mut taken = false;
         let error = match self.send(draft, &mut blocks, &mut taken)? {
             Ok(sent) => {
-                let promised = receipt::verify_promise(&sent, the_box);
+                let promised = receipt::verify_promise(&sent, the_box, self.output);
                 let files = [receipt_file, key_file, saved_file];
                 return self.left(draft, the_box, Some(&sent), promised, files);
             }

@@ -3,6 +3,7 @@
 use super::leaf::{Leaf, LeafKind};
 use crate::key::{LogRole, SecretKey};
 use crate::note::{Note, NoteError, Vkey};
+use crate::roster::MAX_AHEAD;
 use crate::time::{Time, Window};
 
 const FIRST_LINE: &str = "sealdrop/promise/v1";
@@ -88,6 +89,13 @@ impl Promise {
         Ok(())
     }
 
+    /// Whether the window, of `length` seconds, is within a day of `now`: as near as a sender's clock, which may be wrong by that, can tell.
+    #[must_use]
+    pub fn is_near(&self, length: u64, now: Time) -> bool {
+        let (start, end) = (self.leaf.window.start(length), self.leaf.window.end(length));
+        start.0 <= now.0.saturating_add(MAX_AHEAD) && end.0.saturating_add(MAX_AHEAD) > now.0
+    }
+
     /// Whether the window, of `length` seconds, is over by more than one window length. A promise that is overdue, and whose leaf is in no
     /// checkpoint, is broken. docs/protocol.md, "Proof".
     #[must_use]
@@ -120,6 +128,14 @@ mod tests {
         let check = |digest, size| promise().check(&[digest; 32], size, Window(100));
         assert_eq!(check(2, 67_195), Err(PromiseError::AnotherDrop));
         assert_eq!(check(1, 67_196), Err(PromiseError::AnotherDrop));
+    }
+
+    #[test]
+    fn a_promise_is_near_within_a_day() {
+        // Window 100 of 3,600 s is from 360,000 to 363,600.
+        let near = |now| promise().is_near(3_600, Time(now));
+        assert!(near(360_000 - 86_400) && near(362_000) && near(363_599 + 86_400));
+        assert!(!near(359_999 - 86_400) && !near(363_600 + 86_400));
     }
 
     #[test]

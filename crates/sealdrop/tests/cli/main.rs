@@ -13,6 +13,7 @@ mod answers;
 mod attachments;
 mod attacks;
 mod claim;
+mod clock;
 mod evidence;
 mod json;
 mod keep;
