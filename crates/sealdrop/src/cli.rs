@@ -95,8 +95,21 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
+/// What is sent along.
+#[derive(Args, Clone, Default)]
+#[group(skip)]
+pub(crate) struct FileArgs {
+    /// Files to send along, many and of any size; only their names are sent, never their paths
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Attachments", value_hint = ValueHint::FilePath)]
+    pub(crate) attach: Vec<PathBuf>,
+    /// Remove what unmasks (camera, place, software, comments) from JPEG and PNG attachments; the files themselves stay as they are
+    #[arg(long, help_heading = "Attachments")]
+    pub(crate) strip: bool,
+}
+
 /// The report itself.
 #[derive(Args, Default)]
+#[group(skip)]
 pub(crate) struct ReportArgs {
     /// One line that says what it is, at most 256 characters
     #[arg(long, value_name = "TEXT", help_heading = "Report")]
@@ -123,15 +136,23 @@ pub(crate) struct ReportArgs {
     /// Write the report in $VISUAL or $EDITOR
     #[arg(long, help_heading = "Report")]
     pub(crate) edit: bool,
-    /// Files to send along, many and of any size; only their names are sent, never their paths
-    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Attachments", value_hint = ValueHint::FilePath)]
-    pub(crate) attach: Vec<PathBuf>,
-    /// Remove what unmasks (camera, place, software, comments) from JPEG and PNG attachments; the files themselves stay as they are
-    #[arg(long, help_heading = "Attachments")]
-    pub(crate) strip: bool,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
     /// Do not ask before sealing
     #[arg(long, short)]
     pub(crate) yes: bool,
+}
+
+/// What is kept of something that is sent.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub(crate) struct KeepArgs {
+    /// Write the receipt here, and its secret part, the file key, to FILE.key, readable by you alone; to prove later what the report says, add --save
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Keep the sealed drop, to be posted later if it cannot be sent now; `verify` needs it to show what was logged: receipt and key prove nothing about its content without it. Ctrl-C keeps nothing
+    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -141,12 +162,8 @@ pub(crate) struct SubmitArgs {
     pub(crate) address: String,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
-    /// Write the receipt here, and its secret part, the file key, to FILE.key, readable by you alone; to prove later what the report says, add --save
-    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
-    pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, to be posted later if it cannot be sent now; `verify` needs it to show what was logged: receipt and key prove nothing about its content without it. Ctrl-C keeps nothing
-    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
-    pub(crate) save: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 #[derive(Args)]
@@ -244,14 +261,27 @@ pub(crate) struct WatchArgs {
     pub(crate) state: Option<PathBuf>,
 }
 
+/// A conversation that is written to.
 #[derive(Args)]
-#[command(override_usage = "sealdrop reply <ADDRESS> [OPTIONS]", after_long_help = help::REPLY)]
-pub(crate) struct ReplyArgs {
+#[group(skip)]
+pub(crate) struct ConversationArgs {
     /// The drop address, https://…#sdbox1…
     pub(crate) address: String,
     /// Take the phrase from a file, or from standard input (-), instead of being asked
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) phrase_file: Option<PathBuf>,
+    /// Do not ask before sealing
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+}
+
+#[derive(Args)]
+#[command(override_usage = "sealdrop reply <ADDRESS> [OPTIONS]", after_long_help = help::REPLY)]
+pub(crate) struct ReplyArgs {
+    #[command(flatten)]
+    pub(crate) to: ConversationArgs,
     /// What to say
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
@@ -261,43 +291,18 @@ pub(crate) struct ReplyArgs {
     /// Write the text in $VISUAL or $EDITOR
     #[arg(long)]
     pub(crate) edit: bool,
-    /// Files to send along, many and of any size; only their names are sent, never their paths
-    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Attachments", value_hint = ValueHint::FilePath)]
-    pub(crate) attach: Vec<PathBuf>,
-    /// Remove what unmasks (camera, place, software, comments) from JPEG and PNG attachments; the files themselves stay as they are
-    #[arg(long, help_heading = "Attachments")]
-    pub(crate) strip: bool,
-    /// Do not ask before sealing
-    #[arg(long, short)]
-    pub(crate) yes: bool,
-    /// Write the receipt here, and its secret part, the file key, to FILE.key
-    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
-    pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, to be posted later if it cannot be sent now. Ctrl-C keeps nothing
-    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
-    pub(crate) save: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
 }
 
 #[derive(Args)]
-#[command(after_long_help = help::WITHDRAW)]
+#[command(override_usage = "sealdrop withdraw <ADDRESS> [OPTIONS]", after_long_help = help::WITHDRAW)]
 pub(crate) struct WithdrawArgs {
-    /// The drop address, https://…#sdbox1…
-    pub(crate) address: String,
-    /// Take the phrase from a file, or from standard input (-), instead of being asked
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) phrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) to: ConversationArgs,
     /// Why, if you want to say so
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
-    /// Do not ask before sealing
-    #[arg(long, short)]
-    pub(crate) yes: bool,
-    /// Write the receipt here, and its secret part, the file key, to FILE.key
-    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
-    pub(crate) receipt: Option<PathBuf>,
-    /// Keep the sealed drop, to be posted later if it cannot be sent now. Ctrl-C keeps nothing
-    #[arg(long, value_name = "FILE", help_heading = "What to keep", value_hint = ValueHint::FilePath)]
-    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Args)]

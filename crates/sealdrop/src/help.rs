@@ -1,5 +1,30 @@
 //! What stands below the options in the help of each command: examples, states, and the fields of the JSON that `--json` prints.
 
+/// The fields of the JSON of what is sent; `$phrase` is one more line.
+macro_rules! sent {
+    ($phrase:literal) => {
+        concat!(
+            "\
+Fields of --json:
+  state       promised; taken: sent, but the promise is not to be believed; kept: not sent
+  address     the drop address
+  box         the box in it
+  epoch       the epoch of the roster that it was sealed to
+  members     their names; not with kept
+  digest      hex SHA-256 of the drop, or null if it is not known to be sent; not with kept
+  size        bytes of the drop, likewise
+  window      the window of the promise, or null; not with kept
+  promise     the promise as the server signed it, or null; not with kept",
+            $phrase,
+            "
+  receipt     the file of the receipt, or null; not with kept
+  key         the file of the file key, or null
+  saved       the file of the sealed drop, or null
+  post        the command that sends what was kept"
+        )
+    };
+}
+
 pub(crate) const PROGRAM: &str = "\
 Examples:
   sealdrop submit 'https://drop.example.org#sdbox1…'
@@ -14,6 +39,9 @@ Examples:
   sealdrop check 'https://drop.example.org#sdbox1…'
       asks for the phrase, and shows what the maintainers answered; `sealdrop reply` answers them
 
+  sealdrop watch 'https://drop.example.org#sdbox1…'
+      looks now and then, and says only that there is something new
+
   sealdrop check --receipt r.json
       says whether the maintainers have collected it, and writes the proof, r.json.tlog-proof
 
@@ -26,7 +54,8 @@ With --json standard output is one object, whether it works or not; the exit cod
   hint        what to do next, a line for each step, or null
   exit        the exit code";
 
-pub(crate) const SUBMIT: &str = "\
+pub(crate) const SUBMIT: &str = concat!(
+    "\
 A report in Markdown:
 
   # Overflow in the PNG reader
@@ -47,21 +76,9 @@ At the end you are shown twelve words, once. They are the only key to this conve
 
 If it cannot be sent, the report is kept, sealed, in the file of --save, or where you say when asked: `sealdrop post` sends it later.
 
-Fields of --json:
-  state       promised; taken: sent, but the promise is not to be believed; kept: not sent
-  address     the drop address
-  box         the box in it
-  epoch       the epoch of the roster that it was sealed to
-  members     their names; not with kept
-  digest      hex SHA-256 of the drop, or null if it is not known to be sent; not with kept
-  size        bytes of the drop, likewise
-  window      the window of the promise, or null; not with kept
-  promise     the promise as the server signed it, or null; not with kept
-  phrase      the twelve words
-  receipt     the file of the receipt, or null; not with kept
-  key         the file of the file key, or null
-  saved       the file of the sealed drop, or null
-  post        the command that sends what was kept";
+",
+    sent!("\n  phrase      the twelve words")
+);
 
 pub(crate) const SEAL: &str = "\
 Examples:
@@ -88,11 +105,14 @@ Examples:
       asks for the phrase, and shows what the maintainers answered: who signed what and when, the state, the dates
   sealdrop check 'https://drop.example.org#sdbox1…' --phrase-file - -o files --receipt-dir proofs
       the phrase from standard input; writes the files they sent, and a proof of each drop they received
+  sealdrop check 'https://drop.example.org#sdbox1…' --state answers.state
+      remembers what it read, and fetches only what is new the next time
   sealdrop check --receipt r.json
       what became of one drop, without the phrase
 
-With the phrase the whole feed is fetched, every time, so that nobody learns whose answers are looked for. The phrase and what was
-answered are not written down.
+With the phrase the whole feed is fetched, every time, so that nobody learns whose answers are looked for. The phrase and what was answered are not written down.
+
+With --state FILE the next check fetches only what is new, and refuses a feed, a log or a roster that is older or another than before. FILE is sealed with the phrase and says nothing without it, but that somebody here reads answers, and when they last did. The server sees which segments are fetched, and so when this state was here last.
 
 States of a drop:
   promised   the server promised to log it at the end of a window that is not over yet
@@ -111,7 +131,7 @@ Fields of --json with the phrase (times are seconds since 1970, windows are numb
               state and proof), file (name, size and saved)
   incomplete  objects of id, member, kind, window, team, parts_here and parts
   forged      windows of slips that no member signed
-  feed        an object of segments, first, last (windows) and missing (windows without a segment)
+  feed        an object of segments, fetched (how many of them now), first, last (windows) and missing (windows without a segment)
 
 Fields of --json with a receipt:
   state       of the drop, as above
@@ -133,18 +153,17 @@ Examples:
   sealdrop watch 'https://drop.example.org#sdbox1…' --every 12h --state answers.state --phrase-file phrase
       fetches only what is new, and tells of nothing twice
 
-Whoever sees your connection sees that something looks at the feed, and how often: never whether there was anything. The times are drawn from the rhythm and from chance, before
-anything is fetched, and each look makes the requests of `sealdrop check`. Without --state each fetches the whole feed.
+Whoever sees your connection sees that something looks at the feed, and how often: never whether there was anything. The times are drawn from the rhythm and from chance, before anything is fetched, and each look makes the requests of `sealdrop check`. Without --state each fetches the whole feed.
 
-The first look is what later ones are compared with; with --state that is what the file knows. It prints nothing of what was answered: `sealdrop check` shows it. The phrase stays
-in memory as long as it runs. A network that fails is said once, and does not end it; a feed that cannot be believed does, with exit code 1.
+The first look is what later ones are compared with; with --state that is what the file knows. It prints nothing of what was answered: `sealdrop check` shows it. The phrase's keys stay in memory as long as it runs. A network that fails is said once, and does not end it; a feed that cannot be believed does, with exit code 1.
 
 Fields of --json: one object in a line for each look, and one at the end if it fails.
   time        seconds since 1970
   new         whether there is a message that was not there before
   error       why it could not look, or null";
 
-pub(crate) const REPLY: &str = "\
+pub(crate) const REPLY: &str = concat!(
+    "\
 Examples:
   sealdrop reply 'https://drop.example.org#sdbox1…'
       asks for the phrase and the text, shows it, and sends it
@@ -154,40 +173,19 @@ Examples:
 To everybody but the maintainers it looks like any report: the server cannot tell which conversation it belongs to, or that it belongs to one.
 Before you write, `sealdrop check` shows what they asked; leave some time between the two, for both go to one server.
 
-Fields of --json:
-  state       promised; taken: sent, but the promise is not to be believed; kept: not sent
-  address     the drop address
-  box         the box in it
-  epoch       the epoch of the roster that it was sealed to
-  members     their names; not with kept
-  digest      hex SHA-256 of the drop, or null if it is not known to be sent; not with kept
-  size        bytes of the drop, likewise
-  window      the window of the promise, or null; not with kept
-  promise     the promise as the server signed it, or null; not with kept
-  receipt     the file of the receipt, or null; not with kept
-  key         the file of the file key, or null
-  saved       the file of the sealed drop, or null
-  post        the command that sends what was kept";
+",
+    sent!("")
+);
 
-pub(crate) const WITHDRAW: &str = "\
+pub(crate) const WITHDRAW: &str = concat!(
+    "\
 The maintainers see that you take the report back, and why if you say so. What they have read they have read.
 
 To everybody else it looks like any report.
 
-Fields of --json: those of `sealdrop reply`.
-  state       promised; taken; kept
-  address     the drop address
-  box         the box in it
-  epoch       the epoch of the roster that it was sealed to
-  members     their names
-  digest      hex SHA-256 of the drop
-  size        bytes of the drop
-  window      the window of the promise
-  promise     the promise as the server signed it
-  receipt     the file of the receipt, or null
-  key         the file of the file key, or null
-  saved       the file of the sealed drop, or null
-  post        the command that sends what was kept";
+",
+    sent!("")
+);
 
 pub(crate) const CLAIM: &str = "\
 Examples:
@@ -196,8 +194,7 @@ Examples:
   sealdrop claim 'https://drop.example.org#sdbox1…' --name 'Jane Doe' --statement 'I found CVE-2026-1234.'
       prints it
 
-A claim unmasks you: whoever sees it learns that this name wrote in this conversation, and it cannot be taken back. It is for after the disclosure. Nothing is
-sent: give it to the maintainers yourself, who verify it with `sealdrop-desk verify-claim FILE`.
+A claim unmasks you: whoever sees it learns that this name wrote in this conversation, and it cannot be taken back. It is for after the disclosure. Nothing is sent: give it to the maintainers yourself, who verify it with `sealdrop-desk verify-claim FILE`.
 
 It proves that whoever holds the phrase signed that name. To anybody but the maintainers, who have the report, it does not say what was reported.
 

@@ -137,7 +137,7 @@ fn said(failure: Failure, path: &Path, draft: &Draft, submission: &Submission<'_
         output,
         ..
     } = submission;
-    let receipt = args.receipt.as_deref();
+    let receipt = args.keep.receipt.as_deref();
     let key: Option<PathBuf> = receipt.map(files::key_path);
     let mut post = format!("{} post '{address}' {}", global.program(), word(path));
     if let Some(receipt) = receipt {

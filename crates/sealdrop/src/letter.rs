@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealdrop_core::phrase::Phrase;
 use sealdrop_core::report::Kind;
 
-use crate::cli::{Global, ReplyArgs, ReportArgs, SubmitArgs, WithdrawArgs};
+use crate::cli::{ConversationArgs, Global, ReplyArgs, ReportArgs, SubmitArgs, WithdrawArgs};
 use crate::failure::Failure;
 use crate::network;
 use crate::output::Output;
@@ -47,28 +47,20 @@ impl Letter {
 
 pub(crate) fn reply(args: &ReplyArgs, global: &Global, output: &Output) -> Result<(), Failure> {
     let stdin = Some(Path::new("-"));
-    if args.phrase_file.as_deref() == stdin && args.from.as_deref() == stdin {
+    if args.to.phrase_file.as_deref() == stdin && args.from.as_deref() == stdin {
         return Err(
             Failure::usage("--phrase-file and --from cannot both be standard input")
                 .hint("put one of them into a file"),
         );
     }
-    let submit = SubmitArgs {
-        address: args.address.clone(),
-        report: ReportArgs {
-            description: args.text.clone(),
-            from: args.from.clone(),
-            edit: args.edit,
-            attach: args.attach.clone(),
-            strip: args.strip,
-            yes: args.yes,
-            ..ReportArgs::default()
-        },
-        receipt: args.receipt.clone(),
-        save: args.save.clone(),
+    let report = ReportArgs {
+        description: args.text.clone(),
+        from: args.from.clone(),
+        edit: args.edit,
+        files: args.files.clone(),
+        ..ReportArgs::default()
     };
-    let file = args.phrase_file.as_deref();
-    send(&submit, Kind::FollowUp, file, global, output)
+    send(&args.to, report, Kind::FollowUp, global, output)
 }
 
 pub(crate) fn withdraw(
@@ -76,31 +68,33 @@ pub(crate) fn withdraw(
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
-    let submit = SubmitArgs {
-        address: args.address.clone(),
-        report: ReportArgs {
-            description: args.text.clone(),
-            yes: args.yes,
-            ..ReportArgs::default()
-        },
-        receipt: args.receipt.clone(),
-        save: args.save.clone(),
+    let report = ReportArgs {
+        description: args.text.clone(),
+        ..ReportArgs::default()
     };
-    let file = args.phrase_file.as_deref();
-    send(&submit, Kind::Withdraw, file, global, output)
+    send(&args.to, report, Kind::Withdraw, global, output)
 }
 
+/// Sends what is said as if it were a report.
 fn send(
-    args: &SubmitArgs,
+    to: &ConversationArgs,
+    report: ReportArgs,
     kind: Kind,
-    phrase_file: Option<&Path>,
     global: &Global,
     output: &Output,
 ) -> Result<(), Failure> {
-    network::address(&args.address)?;
+    network::address(&to.address)?;
     let letter = Letter {
         kind,
-        phrase: Some(Arc::new(phrase::get(phrase_file, output)?)),
+        phrase: Some(Arc::new(phrase::get(to.phrase_file.as_deref(), output)?)),
     };
-    submit::send(args, letter, global, output)
+    let args = SubmitArgs {
+        address: to.address.clone(),
+        report: ReportArgs {
+            yes: to.yes,
+            ..report
+        },
+        keep: to.keep.clone(),
+    };
+    submit::send(&args, letter, global, output)
 }

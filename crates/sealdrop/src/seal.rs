@@ -121,7 +121,7 @@ impl Draft {
         output: &Output,
     ) -> Result<(Self, Wish), Failure> {
         let form = Form::from_args(args, letter.kind)?;
-        let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
+        let attachments = Attachment::look_at_all(&args.files.attach, args.files.strip)?;
         // What is too large for the box is so before anybody writes a report.
         let mut draft = Self::new(form, letter, attachments, the_box)?;
         let given = draft.form.clone();
@@ -148,7 +148,7 @@ impl Draft {
         the_box: &VerifiedBox,
         output: &Output,
     ) -> Result<(Self, Wish), Failure> {
-        let attachments = Attachment::look_at_all(&args.attach, args.strip)?;
+        let attachments = Attachment::look_at_all(&args.files.attach, args.files.strip)?;
         let mut draft = Self::new(self.form.clone(), self.letter.clone(), attachments, the_box)?;
         draft.is_written = self.is_written;
         draft.note = self.note;

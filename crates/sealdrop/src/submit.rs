@@ -47,12 +47,12 @@ pub(crate) fn send(
     let options = network::options(global)?;
     let client = network::client(&address.origin, options.clone(), None)?;
     // What would fail at the end fails here, before anybody writes a report.
-    let key_path = args.receipt.as_deref().map(files::key_path);
-    let record_path = args.save.as_deref().map(record::path);
+    let key_path = args.keep.receipt.as_deref().map(files::key_path);
+    let record_path = args.keep.save.as_deref().map(record::path);
     let written = [
-        ("--receipt", args.receipt.as_deref()),
+        ("--receipt", args.keep.receipt.as_deref()),
         ("the file key of --receipt", key_path.as_deref()),
-        ("--save", args.save.as_deref()),
+        ("--save", args.keep.save.as_deref()),
         ("what is kept beside --save", record_path.as_deref()),
     ];
     let written = written.map(|(option, path)| path.map(|path| (option, path)));
@@ -60,10 +60,14 @@ pub(crate) fn send(
     for (_, path) in written[..3].iter().flatten() {
         files::expect_new(path)?;
     }
-    args.save.as_deref().map(Record::expect_new).transpose()?;
+    args.keep
+        .save
+        .as_deref()
+        .map(Record::expect_new)
+        .transpose()?;
     let mut the_box = network::fetch_box(&client, &address)?;
     let others = [Wish::Keep];
-    let note = match args.receipt {
+    let note = match args.keep.receipt {
         Some(_) => "",
         None => NO_RECEIPT,
     };
@@ -185,12 +189,17 @@ impl Submission<'_> {
     /// The files to keep: receipt, file key and drop.
     fn create_files(&self, the_box: &VerifiedBox) -> Result<[Option<NewFile>; 3], Failure> {
         let reserve = |path: Option<&Path>, len| path.map(|path| NewFile::reserve(path, len));
-        let receipt = self.args.receipt.as_deref();
+        let receipt = self.args.keep.receipt.as_deref();
         let key = receipt.map(files::key_path);
         Ok([
             reserve(receipt, receipt::room(the_box)).transpose()?,
             reserve(key.as_deref(), KEY_ROOM).transpose()?,
-            self.args.save.as_deref().map(NewFile::create).transpose()?,
+            self.args
+                .keep
+                .save
+                .as_deref()
+                .map(NewFile::create)
+                .transpose()?,
         ])
     }
 
@@ -214,7 +223,7 @@ impl Submission<'_> {
                 let progress = Progress::new("sending", draft.size(), self.output);
                 let mut events = |event: Event<'_>| progress.event(&event);
                 let (mut saved, mut sealed);
-                let source: &mut dyn Source = match &self.args.save {
+                let source: &mut dyn Source = match &self.args.keep.save {
                     Some(path) => {
                         saved = FileSource::open(path)?;
                         &mut saved
@@ -264,7 +273,7 @@ impl Submission<'_> {
         let key = keep(key_file, draft.saved_key().to_json().as_bytes());
         let receipt = sent.map(|sent| receipt::saved(self.address, sent, the_box).to_json());
         let kept = Kept {
-            is_asked: self.args.receipt.is_some(),
+            is_asked: self.args.keep.receipt.is_some(),
             key,
             receipt: keep(
                 receipt_file.filter(|_| receipt.is_some()),

@@ -16,7 +16,7 @@ fn phrase() -> Phrase {
 }
 
 fn shifted(shift: i64) -> Time {
-    Time(system::now().0.strict_add_signed(shift))
+    Time(system::now().0.checked_add_signed(shift).unwrap())
 }
 
 /// A server whose clock is so many seconds ahead of this machine's, with an answer from two windows ago.
