@@ -343,6 +343,7 @@ impl Shown<'_> {
                 },
                 match self.feed.fetched {
                     n if n == windows.len() => String::new(),
+                    0 => " (none of them new)".into(),
                     n => format!(" ({n} of them new)"),
                 },
                 self.at(Window(first)),

@@ -49,6 +49,8 @@ fn a_state_saves_fetching_what_was_read_and_shows_all_of_it() {
         (&2.into(), &0.into())
     );
 
+    check(&place, &server).succeeded(&["since", "Read: 2 segments (none of them new)"]);
+
     // The size says nothing of mail, and nothing in it can be read.
     let second = place.read("s");
     assert_ne!(first, second);
