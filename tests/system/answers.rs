@@ -94,6 +94,27 @@ fn an_answer_goes_from_the_desk_through_the_feed_to_the_phrase_and_a_reply_back(
     assert_eq!(conversation("check", &[])["answered"], false);
     fs::write(reporter.join("phrase"), sent["phrase"].as_str().unwrap()).unwrap();
 
+    // What is remembered is not fetched again, and is all there.
+    let all = conversation("check", &["--state", "state"]);
+    let again = conversation("check", &["--state", "state"]);
+    assert_eq!(all["feed"]["fetched"], all["feed"]["segments"]);
+    assert!(again["feed"]["fetched"].as_u64() < all["feed"]["fetched"].as_u64());
+    assert_eq!(again["messages"], all["messages"]);
+    let looked = conversation("watch", &["--once", "--state", "state"]);
+    assert_eq!(
+        (&looked["new"], &looked["error"]),
+        (&false.into(), &Value::Null)
+    );
+
+    // And who it was.
+    conversation("claim", &["--name", "Jane Doe", "-o", "claim", "--yes"]);
+    let claim = reporter.join("claim");
+    let claimed = json(desk(dir).args(["--json", "verify-claim"]).arg(&claim));
+    assert_eq!(
+        (&claimed["case"], &claimed["name"]),
+        (&1.into(), &"Jane Doe".into())
+    );
+
     // And back: both land in the case.
     conversation("reply", &["--text", "It works.", "--yes"]);
     conversation("withdraw", &["--yes"]);

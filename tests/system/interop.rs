@@ -5,7 +5,12 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use sealdrop_core::note::Note;
+use sealdrop_core::phrase::Phrase;
 use sealdrop_core::recipient::{IdentitySeed, Recipient};
+use sealdrop_core::state::State;
 use sealdrop_open::Identity;
 use sealdrop_tests::{command, go_age, node, scratch, skip, succeed, tool};
 
@@ -62,6 +67,47 @@ fn seal(recipients: [Recipient; 2], attachment: &[u8]) -> Vec<u8> {
     let team = TestBox::of(recipients, 1);
     let files = [("poc.bin", attachment)];
     team.seal(&team.report("It breaks.", &files), &files)
+}
+
+#[test]
+fn go_age_opens_the_state_that_a_reporters_program_keeps() {
+    let Some(age) = go_age() else {
+        return skip(
+            "go_age_opens_the_state_that_a_reporters_program_keeps",
+            "needs Go age 1.3 or later",
+        );
+    };
+    let team = TestBox::new(1);
+    let keys = Phrase::from_entropy(&[1; 16]).keys(team.roster.box_key());
+    let state = State {
+        seen: team.roster.seen(),
+        retention: 7_776_000,
+        checkpoint: Note::new("a checkpoint\n").unwrap().sign("x", &keys.voice),
+        segments: Vec::new(),
+        slips: Vec::new(),
+    };
+    let dir = scratch();
+    let file = dir.path().join("state");
+    fs::write(
+        &file,
+        state.seal(&keys, &mut ChaCha20Rng::from_seed([1; 32])),
+    )
+    .unwrap();
+    let identity = dir.path().join("identity.txt");
+    fs::write(&identity, &*keys.state.to_age()).unwrap();
+    let plain = succeed(
+        Command::new(age)
+            .arg("-d")
+            .arg("-i")
+            .arg(&identity)
+            .arg(&file),
+    );
+    let json: serde_json::Value = serde_json::from_str(&plain).unwrap();
+    assert_eq!(
+        (&json["version"], &json["retention"]),
+        (&1.into(), &7_776_000.into())
+    );
+    assert_eq!(plain.len(), 1_048_576);
 }
 
 #[test]
