@@ -34,14 +34,15 @@ const LOOKS_PER_WINDOW: u64 = 24;
 
 pub(crate) fn run(args: &WatchArgs, global: &Global, output: &Output) -> Result<(), Failure> {
     let address = network::address(&args.address)?;
-    let interrupt = Interrupt::catch();
     let options = network::options(global)?;
-    let client = network::client(&address.origin, options, Some(&interrupt))?;
+    network::client(&address.origin, options.clone(), None)?;
     let keys = phrase::get(args.phrase_file.as_deref(), output)?.keys(&address.box_key);
     let file = args.state.as_deref();
     let file = file.map(|path| StateFile::open(path, &keys)).transpose()?;
+    // Not before: what waits for a phrase on standard input is ended by Ctrl-C as anything is.
+    let interrupt = Interrupt::catch();
     let reader = Reader {
-        client,
+        client: network::client(&address.origin, options, Some(&interrupt))?,
         address,
         keys,
     };

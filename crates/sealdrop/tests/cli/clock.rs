@@ -85,7 +85,7 @@ fn a_clock_that_is_wrong_by_a_day_works_and_is_said() {
 #[test]
 fn a_clock_that_is_wrong_by_more_than_a_day_is_a_clear_error() {
     // Behind: nothing that the server shows has begun.
-    for run in every_command(&server(DAY + 3 * 3_600)) {
+    for run in every_command(&server(DAY + 4 * 3_600)) {
         run.refused(
             1,
             &[
@@ -95,7 +95,7 @@ fn a_clock_that_is_wrong_by_more_than_a_day_is_a_clear_error() {
         );
     }
     // A roster that is older does not hide it.
-    let server_ahead = server(DAY + 3 * 3_600);
+    let server_ahead = server(DAY + 4 * 3_600);
     server_ahead.publish(|draft| (draft.epoch, draft.issued) = (5, shifted(-1_000)));
     let [check, first, again, submit, reply] = every_command(&server_ahead);
     for run in [check, first, again] {
