@@ -1,5 +1,6 @@
 //! The requests that anyone may make, one method for each. docs/protocol.md, "HTTP".
 
+use std::sync::atomic::AtomicBool;
 use std::time::UNIX_EPOCH;
 
 use sealdrop_core::address::Origin;
@@ -179,7 +180,8 @@ impl Client {
         }
         let level_0 = |id: &TileId| id.level == 0;
         let ids: Vec<TileId> = tile::tiles(checkpoint.size).take_while(level_0).collect();
-        let fetch = |index: usize| self.patiently(|| self.tile(ids[index]));
+        let fetch =
+            |index: usize, over: &AtomicBool| self.patiently(over, || self.tile(ids[index]));
         let mut tiles = lanes::side_by_side(ids.len(), fetch, |_| ())?.into_iter();
         let next = |_| Ok(tile::encode(&tiles.next().unwrap_or_default()));
         tile::leaf_hashes(checkpoint.size, &checkpoint.root, next).map_err(|_: TileError| {

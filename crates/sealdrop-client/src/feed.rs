@@ -4,6 +4,7 @@
 //! read before, if a [`State`] says so. What the slips that were found say is for the caller to open.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealdrop_core::encoding::{self, MAX_DECIMAL};
 use sealdrop_core::key::{PublicKey, VoiceRole};
@@ -116,7 +117,8 @@ impl Client {
     /// # Errors
     /// Those of the connection and the server; [`FeedError::Listing`].
     pub fn feed_listing(&self) -> Result<Listing, FeedError> {
-        let bytes = self.get_patiently("/v1/feed", MAX_LISTING)?;
+        let get = || self.get("/v1/feed", MAX_LISTING);
+        let bytes = self.patiently(&AtomicBool::new(false), get)?;
         Listing::parse(&bytes)
     }
 
@@ -162,10 +164,10 @@ impl Client {
         let missing: Vec<&Leaf> = segments.iter().filter(is_new).collect();
         let mut bytes_here = listing.bytes() - missing.iter().map(|leaf| leaf.size).sum::<u64>();
         progress(bytes_here);
-        let fetch = |index: usize| {
+        let fetch = |index: usize, over: &AtomicBool| {
             let leaf: &Leaf = missing[index];
             let found = self
-                .segment(leaf, roster, now)?
+                .segment(leaf, roster, now, over)?
                 .map(|bytes| find(seeker, &bytes));
             Ok::<_, FeedError>((leaf, found))
         };
@@ -206,11 +208,13 @@ impl Client {
         leaf: &Leaf,
         roster: &Roster,
         now: Time,
+        over: &AtomicBool,
     ) -> Result<Option<Vec<u8>>, FeedError> {
         let (length, at) = (roster.window_length(), leaf.window);
         let limit = (MAX_SLIPS * SLIP as u64).min(leaf.size) as usize;
         let soon = Time(now.0.saturating_add(length));
-        match self.get_patiently(&format!("/v1/feed/{at}"), limit) {
+        let get = || self.get(&format!("/v1/feed/{at}"), limit);
+        match self.patiently(over, get) {
             Ok(bytes) if encoding::sha256(&bytes) == leaf.digest => Ok(Some(bytes)),
             Ok(_) | Err(ClientError::TooLong) => Err(FeedError::Changed(at)),
             Err(error) => match error.status() {
@@ -229,7 +233,7 @@ impl Client {
             if issued <= oldest {
                 break;
             }
-            let file = match self.patiently(|| self.fetch_box_at(epoch)) {
+            let file = match self.patiently(&AtomicBool::new(false), || self.fetch_box_at(epoch)) {
                 Ok(file) => file,
                 // Epochs rise by one or more.
                 Err(error) if error.status() == Some(404) => continue,
@@ -247,13 +251,10 @@ impl Client {
         Ok(Rosters(rosters))
     }
 
-    /// A feed is hundreds of requests, and one that breaks is made again.
-    fn get_patiently(&self, path: &str, limit: usize) -> Result<Vec<u8>, ClientError> {
-        self.patiently(|| self.get(path, limit))
-    }
-
+    /// A feed is hundreds of requests, and one that breaks is made again, unless it is `over` for another reason.
     pub(crate) fn patiently<T>(
         &self,
+        over: &AtomicBool,
         attempt: impl Fn() -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let (mut pause, mut left) = (self.http.options.pause, self.http.options.attempts);
@@ -261,7 +262,10 @@ impl Client {
             match attempt() {
                 Err(error) if error.is_transient() && left > 0 => {
                     left -= 1;
-                    self.pause(&mut pause)?;
+                    self.pause_unless(over, &mut pause)?;
+                    if over.load(Ordering::Relaxed) {
+                        return Err(error);
+                    }
                 }
                 result => return result,
             }

@@ -14,10 +14,10 @@ pub(crate) const LANES: usize = 8;
 /// what [`LANES`] requests hold, and what `request` gives.
 ///
 /// # Errors
-/// The first failure in the order of requests, of those that came before the lanes had stopped; after one, no further request begins.
+/// The first failure. After it no further request begins, and `request`, which is given the flag that says so, need not try again.
 pub(crate) fn side_by_side<T: Send, E: Send>(
     count: usize,
-    request: impl Fn(usize) -> Result<T, E> + Sync,
+    request: impl Fn(usize, &AtomicBool) -> Result<T, E> + Sync,
     mut arrived: impl FnMut(&T),
 ) -> Result<Vec<T>, E> {
     let (request, failed) = (&request, &AtomicBool::new(false));
@@ -30,24 +30,24 @@ pub(crate) fn side_by_side<T: Send, E: Send>(
                     if failed.load(Ordering::Relaxed) {
                         return;
                     }
-                    let result = request(index);
-                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                    // Nobody has stopped listening while a lane is there.
+                    let result = request(index, failed);
+                    let is_err = result.is_err();
+                    // Nobody has stopped listening while a lane is there. First, so that what fails because of it comes later.
                     drop(tell.send((index, result)));
+                    failed.fetch_or(is_err, Ordering::Relaxed);
                 }
             });
         }
         drop(tell);
-        let mut results: Vec<(usize, Result<T, E>)> = told
-            .into_iter()
-            .inspect(|(_, result)| {
-                if let Ok(value) = result {
-                    arrived(value);
-                }
-            })
-            .collect();
-        results.sort_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
+        let arrived = |(index, result): (usize, Result<T, E>)| {
+            let value = result?;
+            arrived(&value);
+            Ok((index, value))
+        };
+        let mut values: Vec<(usize, T)> =
+            told.into_iter().map(arrived).collect::<Result<_, E>>()?;
+        values.sort_by_key(|(index, _)| *index);
+        Ok(values.into_iter().map(|(_, value)| value).collect())
     })
 }
 
@@ -62,7 +62,7 @@ mod tests {
     fn results_come_in_order_and_no_more_than_the_lanes_run_at_once() {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let mut told = 0;
-        let twice = |n| {
+        let twice = |n, _: &AtomicBool| {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             thread::yield_now();
             now.fetch_sub(1, Ordering::SeqCst);
@@ -72,13 +72,14 @@ mod tests {
         assert_eq!(all, (0..200).step_by(2).collect::<Vec<_>>());
         assert_eq!(told, 100);
         assert!(most.into_inner() <= LANES);
-        assert_eq!(side_by_side(0, Ok::<usize, ()>, |_| ()), Ok(vec![]));
+        let none = side_by_side(0, |n, _| Ok::<usize, ()>(n), |_| ());
+        assert_eq!(none, Ok(vec![]));
     }
 
     #[test]
     fn which_lane_makes_which_request_follows_from_the_number_alone() {
         let by_lane = Mutex::new(std::collections::HashMap::new());
-        let note = |n: usize| {
+        let note = |n: usize, _: &AtomicBool| {
             let mut by_lane = by_lane.lock().unwrap();
             let lane: &mut Vec<usize> = by_lane.entry(thread::current().id()).or_default();
             lane.push(n);
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn the_first_failure_ends_it() {
         let begun = AtomicUsize::new(0);
-        let fails = |n| {
+        let fails = |n, _: &AtomicBool| {
             begun.fetch_add(1, Ordering::SeqCst);
             if n % LANES == 3 { Err(n) } else { Ok(n) }
         };

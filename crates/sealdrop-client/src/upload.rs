@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -252,9 +253,18 @@ impl Client {
 
     /// Waits before trying again, twice as long the next time.
     pub(crate) fn pause(&self, pause: &mut Duration) -> Result<(), ClientError> {
+        self.pause_unless(&AtomicBool::new(false), pause)
+    }
+
+    /// The same; it ends when it is `over`.
+    pub(crate) fn pause_unless(
+        &self,
+        over: &AtomicBool,
+        pause: &mut Duration,
+    ) -> Result<(), ClientError> {
         const STEP: Duration = Duration::from_millis(100);
         let mut left = *pause;
-        while !left.is_zero() {
+        while !left.is_zero() && !over.load(Ordering::Relaxed) {
             if self.http.options.is_cancelled() {
                 return Err(ClientError::Cancelled);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealdrop_client::feed::{Feed, FeedError, Known, Listing};
 use sealdrop_client::{Client, ClientError, Options, Proxy, system};
@@ -379,4 +379,39 @@ fn over_a_proxy_one_reading_has_one_circuit_and_another_another() {
         circuits.extend(asked.into_iter().map(|asked| (asked.user, asked.password)));
         assert_eq!(circuits.len(), readings);
     }
+}
+
+#[test]
+fn a_segment_that_is_refused_ends_those_that_would_try_again() {
+    let server = with_twenty();
+    // The seventh of the first eight is changed; all others find the server busy, for minutes.
+    let changed = format!("/v1/feed/{}", ago(&server, 14));
+    server.lie(move |request, _| {
+        let is_segment = request.path.starts_with("/v1/feed/");
+        is_segment.then(|| match request.path == changed {
+            true => Answer::bytes(vec![7; 8 * SLIP]),
+            false => Answer::new(503),
+        })
+    });
+    let options = Options {
+        pause: Duration::from_secs(30),
+        ..crate::options()
+    };
+    let client = Client::new(&server.address.origin, options).unwrap();
+    let start = Instant::now();
+    let error = read_on(
+        &client,
+        &server,
+        &phrase(1),
+        system::now(),
+        None,
+        &mut |_| {},
+    );
+    let error = error.map(|_| ()).unwrap_err();
+    let at = ago(&server, 14);
+    assert!(
+        matches!(error, FeedError::Changed(window) if window == at),
+        "{error}"
+    );
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
