@@ -28,12 +28,14 @@ impl Exchange {
         (&self.head, self.body.len(), self.answer.len())
     }
 
-    /// Takes the server's clock out of the answer.
-    pub(crate) fn forget_date(&mut self) {
-        let head = split(&self.answer).0.len();
-        if let Some(at) = memchr::memmem::find(&self.answer[..head], b"\r\ndate: ") {
-            let rest = memchr::memchr(b'\n', &self.answer[at + 2..]).unwrap_or_default();
-            self.answer.drain(at + 2..=at + 2 + rest);
+    /// Takes the server's clock out of the answer: the date, and how long a segment is kept from now.
+    pub(crate) fn forget_clock(&mut self) {
+        for header in [&b"\r\ndate: "[..], b"\r\ncache-control: "] {
+            let head = split(&self.answer).0.len();
+            if let Some(at) = memchr::memmem::find(&self.answer[..head], header) {
+                let rest = memchr::memchr(b'\n', &self.answer[at + 2..]).unwrap_or_default();
+                self.answer.drain(at + 2..=at + 2 + rest);
+            }
         }
     }
 

@@ -104,7 +104,7 @@ fn the_server_cannot_tell_who_reads_nor_whether_there_is_mail() {
         // A window that ends between two readers lets both see more: what they ask for follows from what they were shown.
         let mut alike: BTreeMap<_, Vec<(usize, Vec<Exchange>)>> = BTreeMap::new();
         for (who, mut seen) in of_box {
-            seen.iter_mut().for_each(Exchange::forget_date);
+            seen.iter_mut().for_each(Exchange::forget_clock);
             seen.sort();
             let shown = |what| seen.iter().find(|exchange| exchange.request() == what);
             let shown = ["GET /v1/feed", "GET /log/checkpoint"].map(|what| shown(what).cloned());
