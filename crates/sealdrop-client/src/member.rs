@@ -40,6 +40,8 @@ pub struct Windows {
     pub now: Window,
     /// Those that hold something, rising.
     pub windows: Vec<Window>,
+    /// The open window, if this member's share of slips was taken for it, from whichever device.
+    pub posted: Option<Window>,
 }
 
 /// What a window holds.
@@ -89,6 +91,7 @@ impl<'a> Member<'a> {
         struct Wire {
             now: u64,
             windows: Vec<u64>,
+            posted: Option<u64>,
         }
         let bytes = self.request("GET", "/v1/windows", b"", MAX_LISTING)?;
         let wire: Wire = serde_json::from_slice(&bytes)
@@ -101,6 +104,7 @@ impl<'a> Member<'a> {
         Ok(Windows {
             now: Window(wire.now),
             windows: wire.windows.into_iter().map(Window).collect(),
+            posted: wire.posted.map(Window),
         })
     }
 

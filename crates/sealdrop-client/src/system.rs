@@ -1,23 +1,30 @@
 //! The one place at which the client and the programs read the clock and the system's randomness, and tell the system what it must not do
 //! with their memory. Everything else takes time and randomness as arguments, so that tests can give their own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand_core::{CryptoRng, UnwrapErr};
 use sealdrop_core::time::Time;
 
 /// The time now, by the system's clock. A clock before 1970 reads as 0, at which every roster is not yet issued.
 #[must_use]
+pub fn now() -> Time {
+    Time(since_1970().as_secs())
+}
+
+/// The same in milliseconds, for programs that wait for a moment.
+#[must_use]
+pub fn now_in_milliseconds() -> u64 {
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
+}
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is the function that programs call for the time"
+    reason = "the functions above are those that programs call for the time"
 )]
-pub fn now() -> Time {
-    Time(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs()),
-    )
+fn since_1970() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 /// The system's generator.

@@ -168,7 +168,11 @@ fn listings_that_are_none_are_refused() {
     server.lie(|_, _| Some(Answer::bytes(r#"{"now": 9, "windows": [5, 4]}"#)));
     assert!(matches!(member.windows(), Err(ClientError::Malformed(_))));
     server.lie(|_, _| Some(Answer::bytes(r#"{"now": 9, "windows": [4, 5]}"#)));
-    assert_eq!(member.windows().unwrap().windows, [Window(4), Window(5)]);
+    let windows = member.windows().unwrap();
+    assert_eq!(windows.windows, [Window(4), Window(5)]);
+    assert_eq!(windows.posted, None, "an older server does not say");
+    server.lie(|_, _| Some(Answer::bytes(r#"{"now": 9, "windows": [], "posted": 9}"#)));
+    assert_eq!(member.windows().unwrap().posted, Some(Window(9)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse as _;
 use sealdrop_core::encoding::from_decimal;
 use sealdrop_core::note::Note;
@@ -27,12 +27,31 @@ struct Published {
     policy: String,
 }
 
-pub(super) async fn current(State(app): State<Arc<App>>) -> Answer {
+/// Where else this is to be had. It is a header that Tor Browser knows, and no redirect.
+const ONION_LOCATION: HeaderName = HeaderName::from_static("onion-location");
+
+pub(super) async fn current(State(app): State<Arc<App>>, request: Request) -> Answer {
     let rosters = app.store.rosters().ok_or(Error::NotFound)?;
-    json(&BoxAnswer {
+    let mut response = json(&BoxAnswer {
         roster: &rosters.current.note().to_string(),
         policy: &rosters.policy,
-    })
+    })?;
+    if let Some(onion) = onion_location(&rosters.current, &request) {
+        response.headers_mut().insert(ONION_LOCATION, onion);
+    }
+    Ok(response)
+}
+
+/// The same at the box's onion service, for a request that came another way. Everything in it is the roster's and the route's; of the request
+/// only counts whether its `Host` is an onion service.
+fn onion_location(roster: &Roster, request: &Request) -> Option<HeaderValue> {
+    let host = request.headers().get(header::HOST)?.as_bytes();
+    let name = host.split(|&byte| byte == b':').next()?;
+    if name.to_ascii_lowercase().ends_with(b".onion") {
+        return None;
+    }
+    let onion = roster.origins().iter().find(|origin| origin.is_onion())?;
+    HeaderValue::try_from(format!("{onion}/v1/box")).ok()
 }
 
 pub(super) async fn of_epoch(State(app): State<Arc<App>>, request: Request) -> Answer {

@@ -28,6 +28,7 @@ const CHUNK: usize = 65_536;
 struct WindowsAnswer {
     now: u64,
     windows: Vec<u64>,
+    posted: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -45,10 +46,12 @@ struct DropAnswer {
 
 pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
-    member::check(&app, &parts)?;
+    let member = member::check(&app, &parts)?.member;
+    let store = app.store.clone();
     json(&WindowsAnswer {
-        now: app.store.open_window(),
-        windows: app.store.windows(),
+        now: store.open_window(),
+        windows: store.windows(),
+        posted: store.read(move |store| store.posted_by(&member)).await?,
     })
 }
 

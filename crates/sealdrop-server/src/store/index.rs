@@ -264,6 +264,13 @@ impl Index {
             .collect()
     }
 
+    /// Whether a member posted for the open window.
+    pub(super) fn has_slips_of(&self, member: &str) -> Result<bool> {
+        self.db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM slips WHERE member = ?1)")?
+            .query_row([member], |row| row.get(0))
+    }
+
     /// The segments that have not expired, up to that of this window, rising.
     pub(super) fn segments(&self, up_to: u64) -> Result<Vec<SegmentRow>> {
         self.db

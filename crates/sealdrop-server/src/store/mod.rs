@@ -362,6 +362,14 @@ impl Store {
             .ok_or(Error::NotFound)
     }
 
+    /// The open window, if it has this member's share of slips.
+    pub(crate) fn posted_by(&self, member: &str) -> Result<Option<u64>, Error> {
+        // In this order: a window that closes in between has no slips of members any more.
+        let window = self.open_window();
+        let has_posted = self.ask(|index| index.has_slips_of(member))?;
+        Ok(has_posted.then_some(window))
+    }
+
     /// The windows whose drops are still here, rising.
     pub(crate) fn windows(&self) -> Vec<u64> {
         let held = self

@@ -137,3 +137,67 @@ async fn rosters_are_refused_unless_the_box_key_signed_a_newer_one() {
         "rollback across a restart"
     );
 }
+
+/// What `GET path` says of an onion service to a request with this `Host`.
+async fn onion_location(world: &World, path: &str, host: &str) -> Option<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let reply = send_raw(world.addr(), request.as_bytes()).await;
+    assert_eq!(reply.status, 200, "{host}");
+    reply.header("onion-location").map(str::to_owned)
+}
+
+#[tokio::test]
+async fn an_onion_service_is_named_from_the_roster_alone_to_who_comes_another_way() {
+    let mut world = World::still(1);
+    world.start().await;
+    let log = world.log().to_owned();
+    let team = Team::new(1);
+    world.publish(1).await;
+    assert_eq!(onion_location(&world, "/v1/box", "127.0.0.1").await, None);
+
+    let mut draft = team.draft(&log, 2);
+    let onions = ["http://abcdefgh.onion/box", "http://second.onion"];
+    draft.origins = [ORIGIN]
+        .into_iter()
+        .chain(onions)
+        .map(|origin| origin.parse().unwrap())
+        .collect();
+    let roster = draft.sign(&team.secret).unwrap().note().to_string();
+    let taken = world.put("/v1/box", &publication(&roster, POLICY)).await;
+    assert_eq!(taken.status, 204);
+    // Whatever the request says of itself, the answer is one of two.
+    let there = Some("http://abcdefgh.onion/box/v1/box".to_owned());
+    for host in [
+        "127.0.0.1",
+        "drop.example.org:443",
+        "evil.example",
+        "onion",
+        "a.onion.example",
+    ] {
+        assert_eq!(
+            onion_location(&world, "/v1/box", host).await,
+            there,
+            "{host}"
+        );
+    }
+    for host in [
+        "abcdefgh.onion",
+        "ABCDEFGH.onion:80",
+        "second.onion",
+        "other.onion",
+    ] {
+        assert_eq!(
+            onion_location(&world, "/v1/box", host).await,
+            None,
+            "{host}"
+        );
+    }
+    // What no browser shows is not worth a header.
+    for path in ["/v1/feed", "/log/vkey", "/log/checkpoint", "/v1/box/2"] {
+        assert_eq!(
+            onion_location(&world, path, "127.0.0.1").await,
+            None,
+            "{path}"
+        );
+    }
+}

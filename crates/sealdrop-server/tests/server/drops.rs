@@ -26,7 +26,7 @@ async fn a_drop_is_accepted_listed_and_served_byte_for_byte() {
     let windows = world.member("GET", "/v1/windows", b"").await.json();
     assert_eq!(
         windows,
-        serde_json::json!({ "now": FIRST, "windows": [FIRST] })
+        serde_json::json!({ "now": FIRST, "windows": [FIRST], "posted": null })
     );
 }
 

@@ -92,6 +92,21 @@ fn check_holds(segment: &[u8], slips: &[u8]) {
 }
 
 #[tokio::test]
+async fn a_member_is_told_whether_their_share_was_posted_and_nobody_elses() {
+    let world = world(2, 4).await;
+    let told = async |member| {
+        let reply = world.as_member(member, "GET", "/v1/windows", b"").await;
+        reply.json()["posted"].clone()
+    };
+    assert_eq!(told(0).await, serde_json::Value::Null);
+    accepted(&world, 0, &slips(2, 1)).await;
+    assert_eq!(told(0).await, FIRST);
+    assert_eq!(told(1).await, serde_json::Value::Null);
+    world.next_window().await;
+    assert_eq!(told(0).await, serde_json::Value::Null);
+}
+
+#[tokio::test]
 async fn a_segment_holds_what_members_posted_sorted_and_decoys_for_the_rest() {
     let world = world(2, 5).await;
     let (one, two) = (slips(2, 1), slips(2, 2));

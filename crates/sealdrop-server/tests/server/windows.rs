@@ -140,7 +140,10 @@ async fn a_window_is_released_once_every_member_has_it() {
         let note = listing["released"].as_str().unwrap().to_owned();
         assert!(note.contains(&format!("path: {path}\n")));
         let windows = world.member("GET", "/v1/windows", b"").await.json();
-        assert_eq!(windows, serde_json::json!({ "now": now, "windows": [] }));
+        assert_eq!(
+            windows,
+            serde_json::json!({ "now": now, "windows": [], "posted": null })
+        );
         world.restart().await;
         assert_eq!(world.fetch(FIRST, &drop).await.status, 410);
     }
