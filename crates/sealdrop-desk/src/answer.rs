@@ -1,4 +1,4 @@
-//! `reply`, `ask`, `propose-date`, `status`, `close`, `ack` and `outbox`: what the maintainers say to a reporter. docs/protocol.md, "Slip".
+//! `reply`, `ask`, `propose-date`, `met`, `status`, `close`, `ack` and `outbox`: what the maintainers say to a reporter. docs/protocol.md, "Slip".
 
 use std::fs;
 use std::io::Read as _;
@@ -12,7 +12,9 @@ use sealdrop_core::key::{SecretKey, VoiceRole};
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::report::Kind;
 use sealdrop_core::roster::Roster;
-use sealdrop_core::slip::message::{self, Date, Envelope, MAX_LEAVES, MAX_MESSAGE, MessageError};
+use sealdrop_core::slip::message::{
+    self, Date, Envelope, MAX_LEAVES, MAX_MESSAGE, MessageError, is_day,
+};
 use sealdrop_core::slip::{self, PartKind};
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ use crate::judge::{Inbox, Verdicts};
 use crate::keys::check_voice;
 use crate::outbox::{Forecast, Outbox, digest};
 use crate::rosters::Rosters;
-use crate::sent::{Opened, Progress, Sent};
+use crate::sent::{Opened, Progress, Sent, by_conversation};
 use crate::text;
 use crate::words::Words;
 
@@ -76,6 +78,26 @@ pub(crate) struct ProposeDate {
     bundle: From,
 }
 
+/// `met`.
+#[derive(clap::Args)]
+pub(crate) struct Met {
+    /// The number of the case, from `inbox`
+    case: u64,
+    /// What has happened, in the word that the date was proposed with
+    #[arg(value_name = "WORD")]
+    what: String,
+    /// The day on which it did, in UTC [default: today]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    on: Option<String>,
+    /// The day that was promised, if another member proposed it, or another machine
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    promised: Option<String>,
+    #[command(flatten)]
+    words: Words,
+    #[command(flatten)]
+    bundle: From,
+}
+
 /// `status`.
 #[derive(clap::Args)]
 pub(crate) struct Status {
@@ -118,8 +140,8 @@ pub(crate) fn reply(context: &Context, home: &Home, args: &Reply) -> Result<Answ
     let file = args.attach.as_deref().map(attachment).transpose()?;
     let mut case = Case::open(context, home, args.case, &args.from)?;
     let text = match file {
-        Some(_) => args.words.optional()?,
-        None => args.words.required()?,
+        Some(_) => args.words.optional(home)?,
+        None => args.words.required(home)?,
     };
     let kind = match file {
         Some(_) => PartKind::File,
@@ -136,7 +158,7 @@ pub(crate) fn reply(context: &Context, home: &Home, args: &Reply) -> Result<Answ
 pub(crate) fn ask(context: &Context, home: &Home, args: &Ask) -> Result<Answer> {
     let mut case = Case::open(context, home, args.case, &args.from)?;
     let said = message::Message {
-        text: args.words.required()?,
+        text: args.words.required(home)?,
         ..message::Message::default()
     };
     case.queue(PartKind::Question, &said)
@@ -144,9 +166,7 @@ pub(crate) fn ask(context: &Context, home: &Home, args: &Ask) -> Result<Answer> 
 
 pub(crate) fn propose_date(context: &Context, home: &Home, args: &ProposeDate) -> Result<Answer> {
     check_word("--what", &args.what)?;
-    if !is_day(&args.on) {
-        usage!("--on {}: not a day, as in 2026-12-24", show::line(&args.on));
-    }
+    check_day("--on", &args.on)?;
     if args.on < show::day(system::now()) {
         usage!("--on {}: that day is over", args.on);
     }
@@ -154,9 +174,39 @@ pub(crate) fn propose_date(context: &Context, home: &Home, args: &ProposeDate) -
     let date = Date {
         what: args.what.clone(),
         on: args.on.clone(),
+        met: None,
     };
     let said = message::Message {
-        text: args.words.optional()?,
+        text: args.words.optional(home)?,
+        dates: vec![date],
+        ..message::Message::default()
+    };
+    case.queue(PartKind::Dates, &said)
+}
+
+pub(crate) fn met(context: &Context, home: &Home, args: &Met) -> Result<Answer> {
+    check_word("WORD", &args.what)?;
+    let today = show::day(system::now());
+    let on = args.on.as_ref().unwrap_or(&today);
+    check_day("--on", on)?;
+    if *on > today {
+        usage!("--on {on}: that day is still to come, and nothing was met on it");
+    }
+    if let Some(promised) = &args.promised {
+        check_day("--promised", promised)?;
+    }
+    let mut case = Case::open(context, home, args.case, &args.bundle)?;
+    let promised = match &args.promised {
+        Some(promised) => promised.clone(),
+        None => case.promised(&args.what)?,
+    };
+    let date = Date {
+        what: args.what.clone(),
+        on: promised,
+        met: Some(on.clone()),
+    };
+    let said = message::Message {
+        text: args.words.optional(home)?,
         dates: vec![date],
         ..message::Message::default()
     };
@@ -166,21 +216,21 @@ pub(crate) fn propose_date(context: &Context, home: &Home, args: &ProposeDate) -
 pub(crate) fn status(context: &Context, home: &Home, args: &Status) -> Result<Answer> {
     check_word("STATE", &args.state)?;
     let mut case = Case::open(context, home, args.case, &args.bundle)?;
-    let said = with_state(&args.state, args.words.optional()?);
+    let said = with_state(&args.state, args.words.optional(home)?);
     case.queue(PartKind::Status, &said)
 }
 
 pub(crate) fn close(context: &Context, home: &Home, args: &Close) -> Result<Answer> {
     check_word("--state", &args.state)?;
     let mut case = Case::open(context, home, args.case, &args.bundle)?;
-    let said = with_state(&args.state, args.words.optional()?);
+    let said = with_state(&args.state, args.words.optional(home)?);
     case.queue(PartKind::Closed, &said)
 }
 
 pub(crate) fn ack(context: &Context, home: &Home, args: &Ack) -> Result<Answer> {
     let mut case = Case::open(context, home, args.case, &args.bundle)?;
     let said = message::Message {
-        text: args.words.optional()?,
+        text: args.words.optional(home)?,
         leaves: case.leaves()?,
         ..message::Message::default()
     };
@@ -195,6 +245,16 @@ fn with_state(state: &str, text: String) -> message::Message {
     }
 }
 
+fn check_day(name: &str, day: &str) -> Result<()> {
+    if !is_day(day) {
+        usage!(
+            "{name} {}: not a day of the calendar, as in 2026-12-24",
+            show::line(day)
+        );
+    }
+    Ok(())
+}
+
 fn check_word(name: &str, word: &str) -> Result<()> {
     if !is_handle(word) {
         usage!(
@@ -203,30 +263,6 @@ fn check_word(name: &str, word: &str) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Whether it is a day of the calendar, as `YYYY-MM-DD`.
-fn is_day(text: &str) -> bool {
-    let number = |from: usize, to: usize| {
-        let digits = text.get(from..to)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
-        digits.parse::<u32>().ok()
-    };
-    let (Some(year), Some(month), Some(day)) = (number(0, 4), number(5, 7), number(8, 10)) else {
-        return false;
-    };
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap => 29,
-        2 => 28,
-        1..=12 => 31,
-        _ => 0,
-    };
-    text.len() == 10
-        && text.as_bytes()[4] == b'-'
-        && text.as_bytes()[7] == b'-'
-        && (1..=days).contains(&day)
 }
 
 /// A file, compressed as it is sent.
@@ -297,6 +333,20 @@ impl<'a> Case<'a> {
             roster,
             voice,
         })
+    }
+
+    /// The day that was promised for `what`, as this member said last from this machine.
+    fn promised(&self, what: &str) -> Result<String> {
+        let sent = by_conversation(self.home)?;
+        let answers = self.desk.answers(&sent, self.number)?;
+        let said = answers.into_iter().rev().filter_map(|(_, opened)| opened);
+        let mut dates = said.flat_map(|opened| opened.said.dates);
+        let date = dates.find(|date| date.what == what);
+        let date = date.map(|date| date.on);
+        date.with_context(|| format!(
+            "no day was proposed for {what} in case {} from this machine: say which one was, with --promised YYYY-MM-DD",
+            self.number
+        ))
     }
 
     /// The leaves of the case's drops that are here whole and logged, in the order of the log.
@@ -444,6 +494,12 @@ pub(crate) fn outbox(home: &Home) -> Result<Answer> {
         ),
         _ => forecast_line(&forecast),
     });
+    if forecast.second > 0 && forecast.waiting > 0 {
+        lines.push(format!(
+            "Another machine of yours has posted instead of this one in the last {}. Hand what waits over to it: `bundle out --outbox FILE` here, `bundle in FILE` there.",
+            windows_word(forecast.second)
+        ));
+    }
     let mut value = forecast_json(&forecast);
     value["answers"] = values.into();
     Ok(Answer::new(value, lines.join("\n")))
@@ -478,11 +534,10 @@ pub(crate) fn show_sent(
     if let Some(state) = &said.state {
         lines.push(format!("state: {state}"));
     }
-    lines.extend(
-        said.dates
-            .iter()
-            .map(|date| format!("{}: {}", date.what, date.on)),
-    );
+    lines.extend(said.dates.iter().map(|date| match &date.met {
+        Some(met) => format!("{}: {}, met on {met}", date.what, date.on),
+        None => format!("{}: {}", date.what, date.on),
+    }));
     if !said.leaves.is_empty() {
         lines.push(format!(
             "received: {} of the drops above",
@@ -520,7 +575,7 @@ pub(crate) fn show_sent(
 /// How many slips wait, and until when.
 pub(crate) fn forecast_line(forecast: &Forecast) -> String {
     format!(
-        "{} {} in the outbox; each window takes {}: all are out after {}, not before {}, if this machine syncs in each of them",
+        "{} {} in the outbox; each window takes {}: all are out after {}, not before {}, if this machine posts in each of them",
         slips_word(forecast.waiting),
         if forecast.waiting == 1 {
             "waits"
@@ -541,6 +596,7 @@ pub(crate) fn forecast_json(forecast: &Forecast) -> Value {
         "share": forecast.share,
         "windows": forecast.windows,
         "not_before": is_waiting.then_some(forecast.not_before.0),
+        "second": forecast.second,
     })
 }
 
@@ -574,30 +630,4 @@ fn slips_word(count: u64) -> String {
 
 fn windows_word(count: u64) -> String {
     format!("{count} window{}", if count == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_days_of_the_calendar_are_proposed() {
-        for good in ["2026-12-24", "2028-02-29", "2000-02-29"] {
-            assert!(is_day(good), "{good}");
-        }
-        for bad in [
-            "2026-02-29",
-            "2100-02-29",
-            "2026-13-01",
-            "2026-00-10",
-            "2026-04-31",
-            "24.12.2026",
-            "2026-1-1",
-            "2026-12-2é",
-            "+026-12-24",
-            "",
-        ] {
-            assert!(!is_day(bad), "{bad}");
-        }
-    }
 }

@@ -14,7 +14,7 @@
 //! | `carried.json` | the digests of those that it took over; signed |
 //! | `drops/<window>/<digest>.age` | a drop |
 
-use sealdrop_client::show;
+use sealdrop_client::{show, system};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
@@ -22,6 +22,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use rand_core::Rng as _;
 use sealdrop_client::{BoxFile, VerifiedBox};
 use sealdrop_core::address::Origin;
 use sealdrop_core::drop::archive::{BLOCK, member_header, parse_member_header};
@@ -34,10 +35,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::bodies::{self, Bodies};
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, usage};
 use crate::destroyed::sweep;
 use crate::epochs::{epochs, reminders};
-use crate::home::{Home, Profile, check_free, unwritable};
+use crate::home::{Home, Profile, check_free, make_folder, new_file, unwritable};
 use crate::judge::Verdicts;
 use crate::keyring::Keyring;
 use crate::ledger::{self, Known, Ledger, Listed, known_drops, parse_entries};
@@ -53,6 +54,10 @@ const MAX_SLIPS: usize = 4_096;
 const FIRST_LINE: &str = "sealdrop/bundle/v1";
 const OUTBOX: &str = "outbox.slips";
 const CARRIED: &str = "carried.json";
+/// The name of standard input.
+const STDIN: &str = "-";
+/// The folder of the home folder where what comes on standard input is kept meanwhile.
+const SPOOL: &str = "incoming";
 
 /// What goes into a bundle, and where it goes.
 #[derive(clap::Args)]
@@ -74,19 +79,27 @@ pub(crate) struct Out {
 /// `bundle out`: everything that another machine needs, except keys.
 pub(crate) fn out(context: &Context, home: &Home, args: &Out) -> Result<Answer> {
     let profile = home.profile()?;
+    if args.file == Path::new(STDIN) {
+        usage!(
+            "bundle out writes a file: what a pipe has taken may never arrive, and answers that were handed over would be lost. Write FILE, then `ssh MACHINE sealdrop-desk bundle in - < FILE`"
+        );
+    }
+    let hands_over = args.outbox || profile.device.is_none();
+    let to_sign = |outbox: &Outbox<'_>| {
+        (hands_over && !outbox.unseen().is_empty()) || !outbox.carried().is_empty()
+    };
+    // What another machine is to post, or not to post any more, it must not take from whoever carries the bundle.
+    let keyring = match to_sign(&Outbox::load(home)?) {
+        true => Some(Keyring::unlock(context, home)?),
+        false => None,
+    };
+    // While the passphrase was typed, an agent may have posted.
     let mut outbox = Outbox::load(home)?;
-    let answers = if args.outbox || profile.device.is_none() {
-        outbox.unseen()
-    } else {
-        Vec::new()
+    let answers = match hands_over {
+        true => outbox.unseen(),
+        false => Vec::new(),
     };
     let carried = outbox.carried();
-    // What another machine is to post, or not to post any more, it must not take from whoever carries the bundle.
-    let keyring = if answers.is_empty() && carried.is_empty() {
-        None
-    } else {
-        Some(Keyring::unlock(context, home)?)
-    };
     let ledgers = Ledger::load_all(home)?;
     let listed = Listed::load(home)?;
     let verdicts = Verdicts::load(home)?;
@@ -143,12 +156,17 @@ pub(crate) fn out(context: &Context, home: &Home, args: &Out) -> Result<Answer> 
     }
     let count = drops.len();
     let answers = answers.len();
-    let json = json!({ "file": args.file, "drops": count, "bytes": bytes, "left_out": left_out, "slips": answers });
+    let kept = match args.outbox {
+        true => outbox.waiting().len(),
+        false => 0,
+    };
+    let json = json!({ "file": args.file, "drops": count, "bytes": bytes, "left_out": left_out, "slips": answers, "kept": kept });
     let left_out = match left_out {
         0 => String::new(),
         count => format!("; {count} with a verdict left out, which --all takes along"),
     };
     let next = match profile.device {
+        Some(_) if args.outbox => "On the machine that posts: `sealdrop-desk bundle in FILE`.",
         Some(_) => {
             "On the machine with the identity: `sealdrop-desk inbox --bundle FILE`, then `open N --bundle FILE`."
         }
@@ -163,6 +181,11 @@ pub(crate) fn out(context: &Context, home: &Home, args: &Out) -> Result<Answer> 
             match answers {
                 0 => String::new(),
                 count => format!("; {count} slips of answers"),
+            } + &match kept {
+                0 => String::new(),
+                count => format!(
+                    "; {count} more stay here, because the server may have seen them: this machine sends them"
+                ),
             }
         ),
     ))
@@ -186,8 +209,15 @@ pub(crate) fn write_roster(
 /// `bundle in`: takes over what another machine of the same box made.
 pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     let profile = home.profile()?;
-    let bundle = Bundle::open(file, &profile.box_key)?;
-    bundle.import_public(home, sealdrop_client::system::now())?;
+    let spool = match file == Path::new(STDIN) {
+        true => Some(Spool::fill(home)?),
+        false => None,
+    };
+    let bundle = match &spool {
+        Some(spool) => Bundle::read(&spool.path, "standard input", &profile.box_key)?,
+        None => Bundle::open(file, &profile.box_key)?,
+    };
+    bundle.import_public(home, system::now())?;
     let rosters = Rosters::load(home, &profile.box_key)?;
     let mut lines = Vec::new();
     let waiting = bundle
@@ -268,6 +298,44 @@ struct Head {
     #[serde(rename = "box")]
     box_key: String,
     origin: Option<String>,
+}
+
+/// What came on standard input, in a file that is gone with the value.
+struct Spool {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Spool {
+    /// Reads standard input to its end. The home folder is left to others: a pipe may take as long as it likes.
+    fn fill(home: &Home) -> Result<Self> {
+        let folder = home.path(SPOOL);
+        make_folder(&folder)?;
+        // What nobody holds was left by a program that was killed.
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        let mut name = [0; 8];
+        system::rng().fill_bytes(&mut name);
+        let path = folder.join(hex(&name));
+        let mut file = new_file(&path).map_err(|error| unwritable(&path, error))?;
+        file.try_lock().context("cannot lock a new file")?;
+        let spool = Self {
+            _lock: file.try_clone().context("cannot keep what comes")?,
+            path,
+        };
+        home.aside(|| io::copy(&mut io::stdin().lock(), &mut file))?
+            .map_err(|error| unwritable(&spool.path, error))?;
+        Ok(spool)
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -405,6 +473,7 @@ impl Drop for Writer {
 /// A bundle being read. Nothing in it is believed because it is there.
 pub(crate) struct Bundle {
     path: PathBuf,
+    name: String,
     head: Head,
     box_key: BoxKey,
     /// The small members.
@@ -415,12 +484,16 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// Reads everything but the drops.
     pub(crate) fn open(path: &Path, box_key: &BoxKey) -> Result<Self> {
-        let file = File::open(path)
-            .with_context(|| format!("cannot read the bundle {}", path.display()))?;
+        Self::read(path, &path.display().to_string(), box_key)
+    }
+
+    /// Reads everything but the drops. It is called `name` where something is wrong with it.
+    fn read(path: &Path, name: &str, box_key: &BoxKey) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot read the bundle {name}"))?;
         let mut bundle = Self {
             path: path.to_owned(),
+            name: name.to_owned(),
             head: Head {
                 version: 0,
                 box_key: String::new(),
@@ -431,12 +504,8 @@ impl Bundle {
             drops: HashMap::new(),
             order: Vec::new(),
         };
-        let not_a_bundle = || {
-            format!(
-                "{} is not a bundle, or is damaged: make it again with `bundle out`",
-                path.display()
-            )
-        };
+        let not_a_bundle =
+            || format!("{name} is not a bundle, or is damaged: make it again with `bundle out`");
         bundle
             .read_members(BufReader::new(file))
             .ok()
@@ -447,15 +516,11 @@ impl Bundle {
             .and_then(|bytes| serde_json::from_slice::<Head>(bytes).ok());
         bundle.head = head.with_context(not_a_bundle)?;
         if bundle.head.version > 1 {
-            bail!(
-                "{} was made by a newer sealdrop-desk: install that one",
-                path.display()
-            );
+            bail!("{name} was made by a newer sealdrop-desk: install that one");
         }
         if bundle.head.box_key != box_key.to_string() {
             bail!(
-                "{} is of another box ({}) than this desk ({box_key})",
-                path.display(),
+                "{name} is of another box ({}) than this desk ({box_key})",
                 show::line(&bundle.head.box_key)
             );
         }
@@ -535,7 +600,7 @@ impl Bundle {
         let damaged = || {
             format!(
                 "{} holds a roster or log that is not of this box, or damaged: make it again",
-                self.path.display()
+                self.name
             )
         };
         let mut rosters = Rosters::load(home, &self.box_key)?;
@@ -567,7 +632,7 @@ impl Bundle {
             else {
                 bail!(
                     "{} holds a log that no roster names: make it again",
-                    self.path.display()
+                    self.name
                 );
             };
             ledger::import(home, &vkey, &note, &leaves, roster.window(now))?;
@@ -604,12 +669,8 @@ impl Bundle {
         else {
             return Ok(0);
         };
-        let theirs: Verdicts = serde_json::from_slice(bytes).with_context(|| {
-            format!(
-                "the verdicts in {} are damaged: make it again",
-                self.path.display()
-            )
-        })?;
+        let theirs: Verdicts = serde_json::from_slice(bytes)
+            .with_context(|| format!("the verdicts in {} are damaged: make it again", self.name))?;
         let mut ours = Verdicts::load(home)?;
         let mut new = 0;
         for (digest, verdict) in theirs.drops {
@@ -642,7 +703,7 @@ impl Bundle {
         let mut outbox = Outbox::load(home)?;
         let (mut new, mut refused) = (0, Vec::new());
         let roster = rosters.latest().map(VerifiedBox::roster);
-        let path = self.path.display();
+        let path = &self.name;
         let member = &profile.member;
         let devices = roster.into_iter().flat_map(|roster| roster.devices());
         let own = devices.filter(|device| device.member() == member);
@@ -688,7 +749,7 @@ impl Bundle {
         let refused = || {
             format!(
                 "the roster in {} is not signed by the key of this box",
-                self.path.display()
+                self.name
             )
         };
         let file = BoxFile::parse(bytes).with_context(refused)?;
@@ -733,8 +794,7 @@ impl Bodies for Bundle {
             file.seek(SeekFrom::Start(*at))?;
             Ok(file)
         };
-        let file =
-            open().with_context(|| format!("cannot read the bundle {}", self.path.display()))?;
+        let file = open().with_context(|| format!("cannot read the bundle {}", self.name))?;
         Ok(Some(Box::new(file.take(*size))))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{answer, bundle, destroy, inbox, init, publish, recovery, reseal, rotate, sync};
+use crate::{agent, answer, bundle, destroy, inbox, init, publish, recovery, reseal, rotate, sync};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -123,6 +123,13 @@ pub(crate) enum Command {
     /// Fails loudly, and cosigns nothing, if the server hides, changes or misses a drop, or shows another log than before. Once per window it also
     /// posts your share of slips, decoys where no answer waits, and checks that the ones before are in the feed.
     Sync(sync::Sync),
+    /// Sync once per window, at a moment drawn at random, until it is told to stop
+    ///
+    /// For a machine that is always on; one made with `init --join ADDRESS --device-only` opens nothing and signs no answer. Nobody learns from its
+    /// times when you wrote. A sync that fails is tried again within its window. SIGTERM or Ctrl-C ends it. Other commands work beside it, such as
+    /// `bundle in`, which brings it answers from the machine where you write. It prints one line for each sync, with --json one object.
+    #[command(after_long_help = agent::HELP)]
+    Agent(agent::Agent),
     /// The cases there are: a report and what its reporter added to it
     Inbox {
         /// Also list, one by one, what is only counted otherwise: self-tests by `doctor`, and drops that were never meant for you
@@ -164,6 +171,8 @@ pub(crate) enum Command {
     Ask(answer::Ask),
     /// Propose a day to the reporter of a case, for instance that of disclosure
     ProposeDate(answer::ProposeDate),
+    /// Tell the reporter of a case that a day that was proposed has been kept, or what was to happen on it happened on another
+    Met(answer::Met),
     /// Tell the reporter of a case what state the report is in
     Status(answer::Status),
     /// Tell the reporter of a case that it is closed
@@ -180,6 +189,11 @@ pub(crate) enum Command {
         /// What `sealdrop claim` wrote
         file: PathBuf,
     },
+    /// The texts that you send often, for `reply N --canned NAME`
+    ///
+    /// Each is a file in the folder `canned` of the home folder, which you write there: `canned/thanks.txt` is `--canned thanks`. With --edit it
+    /// opens in the editor first.
+    Canned,
     /// The answers that wait or are on their way, and when they will have arrived
     Outbox,
     /// Give every member what opens older cases, for instance one who has joined since
@@ -279,7 +293,7 @@ pub(crate) enum Bundle {
     Out(bundle::Out),
     /// Take over such a file
     In {
-        /// The bundle
+        /// The bundle; `-` is standard input
         file: PathBuf,
     },
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -21,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) roots: Option<PathBuf>,
     /// Print JSON, and nothing meant for eyes.
     pub(crate) json: bool,
+    /// Set when what is under way with the server is to end.
+    pub(crate) cancelled: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -59,7 +64,7 @@ impl Context {
 
 /// What a command found or did: the same for programs and for people.
 pub(crate) struct Answer {
-    /// Printed with `--json`.
+    /// Printed with `--json`. Null if everything was printed before.
     pub(crate) json: Value,
     /// Printed otherwise.
     pub(crate) text: String,
@@ -85,6 +90,15 @@ impl Answer {
         Self {
             is_verbatim: true,
             ..Self::new(json, text)
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self.failed {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
         }
     }
 }

@@ -12,15 +12,17 @@
 //! | `listed.json` | drops the server has shown that are in no checkpoint yet |
 //! | `drops/<window>/<digest>.age` | drops as they came |
 //! | `opening` | the drop being opened, if the program died of it |
+//! | `incoming/` | bundles that come on standard input, until they are taken in |
 //! | `evidence/` | checkpoints that were refused |
 //! | `outbox/` | finished slips on their way to the feed |
+//! | `canned/<name>.txt` | texts that are sent often, written by the user |
 //! | `answers/` | what this member said, sealed to their own recipient; how far each slip has come |
 //! | `recovery.age` | the keys but this machine's, sealed with the recovery code |
 //! | `split.json` | among whom the box key was split last; no share |
 //! | `destroyed.json` | which identities were destroyed, and the drops that nothing opens since |
 //! | `inbox.json` | verdicts and case numbers; no text of a report |
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -39,7 +41,7 @@ const VERSION: u64 = 1;
 /// A home folder, locked while this lives.
 pub(crate) struct Home {
     dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Home {
@@ -94,26 +96,58 @@ impl Home {
         Ok(home)
     }
 
+    /// The same for a folder that was open before; `None` while another program works in it.
+    pub(crate) fn reopen(dir: &Path) -> Result<Option<Self>> {
+        let lock = Self::lock_file(dir)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", dir.display()));
+            }
+        }
+        Ok(Some(Self {
+            dir: dir.to_owned(),
+            lock,
+        }))
+    }
+
     fn lock(dir: &Path) -> Result<Self> {
+        let home = Self {
+            dir: dir.to_owned(),
+            lock: Self::lock_file(dir)?,
+        };
+        home.take_lock()?;
+        Ok(home)
+    }
+
+    fn lock_file(dir: &Path) -> Result<File> {
         let path = dir.join("lock");
         let lock = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(&path);
-        let lock = lock.map_err(|error| unwritable(&path, error))?;
-        if lock.try_lock().is_err() {
-            eprintln!(
-                "waiting for another sealdrop-desk that works in {}",
-                dir.display()
-            );
-            lock.lock()
-                .with_context(|| format!("cannot lock {}", path.display()))?;
+        lock.map_err(|error| unwritable(&path, error))
+    }
+
+    fn take_lock(&self) -> Result<()> {
+        let dir = self.dir.display();
+        if self.lock.try_lock().is_err() {
+            eprintln!("waiting for another sealdrop-desk that works in {dir}");
+            let locked = self.lock.lock();
+            locked.with_context(|| format!("cannot lock {dir}"))?;
         }
-        Ok(Self {
-            dir: dir.to_owned(),
-            _lock: lock,
-        })
+        Ok(())
+    }
+
+    /// Leaves the folder to others while a person is waited for. What was read of it before may have changed afterwards.
+    pub(crate) fn aside<T>(&self, wait: impl FnOnce() -> T) -> Result<T> {
+        let unlocked = self.lock.unlock();
+        unlocked.with_context(|| format!("cannot unlock {}", self.dir.display()))?;
+        let value = wait();
+        self.take_lock()?;
+        Ok(value)
     }
 
     /// Where `name` is in the folder.

@@ -326,7 +326,11 @@ impl<'a> Desk<'a> {
     }
 
     /// What this member said in the case, oldest first, with what could be opened of it.
-    fn answers(&self, answers: &Answers, number: u64) -> Result<Vec<(Sent, Option<Opened>)>> {
+    pub(crate) fn answers(
+        &self,
+        answers: &Answers,
+        number: u64,
+    ) -> Result<Vec<(Sent, Option<Opened>)>> {
         let mut cases = self.verdicts.cases.iter();
         let conversation = cases.find(|(_, case)| **case == number);
         let sent = conversation.and_then(|(conversation, _)| answers.get(conversation));

@@ -115,13 +115,17 @@ impl Keyring {
     /// The same, to change what is in it. Public halves that a crash left behind the keyring follow it here.
     pub(crate) fn unlock_to_change(context: &Context, home: &Home) -> Result<Unlocked> {
         let path = home.path(FILE);
-        let Some(sealed) = home.read(FILE)? else {
-            bail!(
+        let missing = || {
+            format!(
                 "the keyring {} is missing: put it back, or make a new one with `sealdrop-desk init --restore RECOVERY`",
                 path.display()
-            );
+            )
         };
-        let passphrase = secret::passphrase(context, "Passphrase of the keyring: ")?;
+        home.read(FILE)?.with_context(missing)?;
+        let passphrase =
+            home.aside(|| secret::passphrase(context, "Passphrase of the keyring: "))??;
+        // It may have become another one meanwhile.
+        let sealed = home.read(FILE)?.with_context(missing)?;
         let plain = passphrase::open(&sealed, &passphrase).map_err(|error| match error {
             PassphraseError::Wrong => anyhow::anyhow!("the passphrase does not open {}: type it again, or restore the keys with `sealdrop-desk init --restore RECOVERY`", path.display()),
             _ => anyhow::anyhow!("{} is not a keyring, or is damaged: restore it from a backup", path.display()),
@@ -145,6 +149,15 @@ impl Keyring {
             passphrase,
             work_factor: passphrase::work_factor(&sealed),
         })
+    }
+
+    /// Without what opens reports and signs answers: as much as a sync needs.
+    pub(crate) fn for_syncing(mut self) -> Self {
+        self.identities.clear();
+        self.voice = None;
+        self.recovery_code = None;
+        self.shares.clear();
+        self
     }
 
     /// Seals the keyring into `home`, and writes the public halves beside it.

@@ -1,6 +1,7 @@
-//! The maintainer's program. Read first: [`run`], then `sync.rs` (what is checked before anything is cosigned), `judge.rs` (how a drop is opened), and
-//! `posting.rs` (how answers go out).
+//! The maintainer's program. Read first: [`run`], then `sync.rs` (what is checked before anything is cosigned), `judge.rs` (how a drop is opened),
+//! `posting.rs` (how answers go out), `agent.rs` (when).
 
+mod agent;
 mod answer;
 mod bodies;
 mod bundle;
@@ -34,6 +35,7 @@ mod remote;
 mod reseal;
 mod rosters;
 mod rotate;
+mod schedule;
 mod secret;
 mod selftest;
 mod sent;
@@ -48,6 +50,7 @@ mod words;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> Result<Answer> {
         },
         roots: cli.ca,
         json: cli.json,
+        cancelled: Arc::default(),
     };
     let home = || Home::open(&context.home);
     match cli.command {
@@ -131,6 +135,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Member(Member::List) => members::list(&home()?),
         Command::Address { svg } => keys::address(&home()?, svg.as_deref()),
         Command::Sync(args) => sync::run(&context, &home()?, &args),
+        Command::Agent(args) => agent::run(&context, home()?, &args),
         Command::Inbox { all, again, from } => inbox::list(&context, &home()?, all, again, &from),
         Command::Open { case, from } => inbox::open(&context, &home()?, case, &from),
         Command::Attachments { case, out, from } => {
@@ -139,10 +144,12 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::Reply(args) => answer::reply(&context, &home()?, &args),
         Command::Ask(args) => answer::ask(&context, &home()?, &args),
         Command::ProposeDate(args) => answer::propose_date(&context, &home()?, &args),
+        Command::Met(args) => answer::met(&context, &home()?, &args),
         Command::Status(args) => answer::status(&context, &home()?, &args),
         Command::Close(args) => answer::close(&context, &home()?, &args),
         Command::Ack(args) => answer::ack(&context, &home()?, &args),
         Command::VerifyClaim { file } => claim::verify(&home()?, &file),
+        Command::Canned => words::list_canned(&home()?),
         Command::Outbox => answer::outbox(&home()?),
         Command::Reseal(args) => reseal::run(&context, &home()?, &args),
         Command::Keys { card, command } => match command {
@@ -208,7 +215,9 @@ fn plain(bytes: &[u8]) -> Answer {
 
 fn print(answer: &Answer, json: bool) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let text = if json {
+    let text = if answer.json.is_null() {
+        return answer.exit_code();
+    } else if json {
         text::json(&format!("{:#}", answer.json))
     } else if answer.is_verbatim {
         answer.text.clone()
@@ -217,9 +226,5 @@ fn print(answer: &Answer, json: bool) -> ExitCode {
     };
     // A reader that goes away, for instance `head`, is no failure of ours.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-    if answer.failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    answer.exit_code()
 }

@@ -36,6 +36,8 @@ pub(crate) struct Outbox<'a> {
     queue: BTreeMap<String, Slips>,
     posted: BTreeMap<Window, Slips>,
     state: State,
+    /// The window for which the server says that it has this member's share.
+    pub(crate) taken_for: Option<Window>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -50,6 +52,16 @@ struct State {
     /// Hex digests of the slips that came here in bundles.
     #[serde(default)]
     carried: BTreeSet<String>,
+    /// Where another machine of the member posted in the place of this one.
+    #[serde(default)]
+    second: Second,
+}
+
+/// Windows since this machine last posted for which another one of the member did.
+#[derive(Default, Serialize, Deserialize)]
+struct Second {
+    count: u64,
+    last: Option<u64>,
 }
 
 /// When what waits will be out.
@@ -61,8 +73,10 @@ pub(crate) struct Forecast {
     pub(crate) share: u64,
     /// Windows until the last of them is out.
     pub(crate) windows: u64,
-    /// When the last of these windows ends, if this machine syncs in each.
+    /// When the last of these windows ends, if this machine posts in each.
     pub(crate) not_before: Time,
+    /// In how many windows another machine of the member posted instead, since this one last did.
+    pub(crate) second: u64,
 }
 
 impl<'a> Outbox<'a> {
@@ -74,6 +88,7 @@ impl<'a> Outbox<'a> {
             queue: BTreeMap::new(),
             posted: BTreeMap::new(),
             state: home.read_json(path("state.json"))?,
+            taken_for: None,
         };
         let entries = match fs::read_dir(home.path(FOLDER)) {
             Ok(entries) => Some(entries),
@@ -163,7 +178,9 @@ impl<'a> Outbox<'a> {
     }
 
     /// The body for a window: `share` slips, the ones that wait first, decoys for the rest. They are on the disk when this returns, so that the same
-    /// bytes are sent again until the server takes them.
+    /// bytes are sent again until the server takes them. [`Outbox::tidy`] is to follow, once they are sent.
+    ///
+    /// As many decoys are made as there are places, so that the time it takes does not tell how many wait.
     pub(crate) fn compose(
         &mut self,
         window: Window,
@@ -181,9 +198,9 @@ impl<'a> Outbox<'a> {
                 .take(missing)
                 .cloned()
                 .collect();
+            let decoys: Slips = (0..share).map(|_| slip::decoy(box_key, rng)).collect();
             self.shown.extend(waiting);
-            while self.shown.len() < share {
-                let decoy = slip::decoy(box_key, rng);
+            for decoy in decoys.into_iter().take(share - self.shown.len()) {
                 self.state.decoys.insert(digest(&decoy));
                 self.shown.push(decoy);
             }
@@ -192,7 +209,6 @@ impl<'a> Outbox<'a> {
         // Which of them are decoys comes first: a decoy must never pass for an answer that waits.
         self.save_state()?;
         self.save_shown()?;
-        self.tidy()?;
         Ok(self.shown[..share].to_vec().concat_bytes())
     }
 
@@ -228,12 +244,23 @@ impl<'a> Outbox<'a> {
         self.save_shown()?;
         self.state.last = self.state.last.max(Some(window.0));
         self.state.tried.clear();
+        self.state.second = Second::default();
         self.save_state()
     }
 
-    /// Windows in which the slips that are to be sent again may have been taken.
-    pub(crate) fn tried(&self) -> Vec<Window> {
-        self.state.tried.iter().copied().map(Window).collect()
+    /// Another machine of the member has posted for a window, so that nothing of this one's goes in it.
+    pub(crate) fn came_second(&mut self, window: Window) -> Result<()> {
+        let second = &mut self.state.second;
+        if second.last != Some(window.0) {
+            second.count += 1;
+            second.last = Some(window.0);
+        }
+        self.save_state()
+    }
+
+    /// Whether something was sent for this window, and no answer came.
+    pub(crate) fn has_tried(&self, window: Window) -> bool {
+        self.state.tried.contains(&window.0)
     }
 
     /// Whether the next body is one that the server may have seen.
@@ -302,7 +329,7 @@ impl<'a> Outbox<'a> {
             .last();
         let windows = last.map_or(0, |(position, _): (u64, _)| position.div_ceil(share));
         let open = roster.window(now);
-        let first = if self.has_posted(open) {
+        let first = if self.has_posted(open) || self.state.second.last == Some(open.0) {
             Window(open.0 + 1)
         } else {
             open
@@ -313,11 +340,12 @@ impl<'a> Outbox<'a> {
             share,
             windows,
             not_before: end.end(roster.window_length()),
+            second: self.state.second.count,
         }
     }
 
     /// Nothing stands in two places: a slip that the server took does not wait, and one that it was shown is not news.
-    fn tidy(&mut self) -> Result<()> {
+    pub(crate) fn tidy(&mut self) -> Result<()> {
         let posted: HashSet<&Slip> = self.posted.values().flatten().map(|slip| &**slip).collect();
         let before = self.shown.len();
         self.shown.retain(|slip| !posted.contains(&**slip));
@@ -431,9 +459,11 @@ mod tests {
     fn compose(outbox: &mut Outbox<'_>, share: u64, seed: u8) -> Vec<u8> {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
         let box_key = SecretKey::generate(&mut rng).to_public();
-        outbox
+        let body = outbox
             .compose(Window(7), share, &box_key, &mut rng)
-            .unwrap()
+            .unwrap();
+        outbox.tidy().unwrap();
+        body
     }
 
     fn firsts(body: &[u8]) -> Vec<u8> {
@@ -514,13 +544,13 @@ mod tests {
         Outbox::load(&home).unwrap().push(slips(1..3)).unwrap();
         let body = compose(&mut Outbox::load(&home).unwrap(), 4, 1);
         let mut outbox = Outbox::load(&home).unwrap();
-        assert_eq!(outbox.tried(), [Window(7)]);
+        assert!(outbox.has_tried(Window(7)));
         let kept: Vec<[u8; 32]> = body.chunks(SLIP).map(sha256).collect();
         outbox
             .was_taken(Window(7), |digest| kept.contains(digest))
             .unwrap();
         let outbox = Outbox::load(&home).unwrap();
-        assert!(outbox.waiting().is_empty() && outbox.tried().is_empty());
+        assert!(outbox.waiting().is_empty() && !outbox.has_tried(Window(7)));
         assert_eq!(outbox.on_their_way().len(), 4);
         assert!(outbox.has_posted(Window(7)));
     }

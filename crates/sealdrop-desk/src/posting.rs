@@ -26,6 +26,8 @@ const MAX_SEGMENT: usize = 64 * SLIP;
 pub(crate) struct Posting {
     /// The window that the server posts them in; `None` if nothing was posted now.
     pub(crate) posted: Option<Window>,
+    /// The share of the open window is still to come, and may be posted if it is tried again.
+    pub(crate) is_open: bool,
     /// What waits afterwards.
     pub(crate) forecast: Forecast,
     /// What is worth knowing and no fault.
@@ -54,17 +56,21 @@ impl Posting {
 
 /// Checks the segments of windows that this machine posted in, then posts for the open one.
 ///
-/// `ledger` is `None` if the log was refused: then it says nothing of what the server kept. It needs the device's keys and the outbox, and nothing that opens or signs. Whatever the server answers, the rest of the sync goes on.
+/// `ledger` is `None` if the log was refused: then it says nothing of what the server kept. It needs the device's keys and the outbox,
+/// and nothing that opens or signs.
+///
+/// What depends on whether answers wait is done before the first request of a sync or after its last, which is the post: the server could
+/// otherwise tell by the pause.
 pub(crate) fn run(
     home: &Home,
+    mut outbox: Outbox<'_>,
     client: &Client,
     member: &Member<'_>,
     roster: &Roster,
     ledger: Option<&Ledger>,
     now: Time,
 ) -> Result<Posting> {
-    let mut outbox = Outbox::load(home)?;
-    let (mut remarks, mut faults) = (Vec::new(), Vec::new());
+    let (mut remarks, mut faults, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let windows: Vec<Window> = outbox.posted().map(|(window, _)| window).collect();
     for (window, ledger) in windows.into_iter().zip(ledger.iter().cycle()) {
         match look(client, &outbox, ledger, roster, window, now) {
@@ -74,12 +80,11 @@ pub(crate) fn run(
                 remarks.push(format!(
                     "answers: window {window} expired before this machine saw whether the server kept what it took in it"
                 ));
-                settle(home, &mut outbox, window, &[])?;
+                kept.push(window);
             }
+            Found::Missing(missing) if missing.is_empty() => kept.push(window),
             Found::Missing(missing) => {
-                if !missing.is_empty() {
-                    faults.push(not_kept(home, &outbox, window, &missing)?);
-                }
+                faults.push(not_kept(home, &outbox, window, &missing)?);
                 settle(home, &mut outbox, window, &missing)?;
             }
         }
@@ -87,16 +92,20 @@ pub(crate) fn run(
     // What went out without an answer may have arrived all the same. Slips that stand in two segments show everybody that they are of one hand.
     let segments = ledger.into_iter().flat_map(Ledger::leaves);
     for leaf in segments.filter(|leaf| leaf.kind == LeafKind::Segment) {
-        if outbox.tried().contains(&leaf.window) {
+        if outbox.has_tried(leaf.window) {
             match fetch(client, leaf) {
                 Ok(kept) => outbox.was_taken(leaf.window, |digest| kept.contains(digest))?,
                 Err(why) => faults.push(why),
             }
         }
     }
-    let posted = post(&mut outbox, member, roster, now, &mut remarks)?;
+    let post = post(&mut outbox, member, roster, now, &mut remarks)?;
+    for window in kept {
+        settle(home, &mut outbox, window, &[])?;
+    }
     Ok(Posting {
-        posted,
+        posted: post.window(),
+        is_open: matches!(post, Post::Failed),
         forecast: outbox.forecast(roster, now),
         remarks,
         faults,
@@ -213,6 +222,25 @@ fn not_kept(
     ))
 }
 
+/// What became of the open window's share.
+enum Post {
+    /// The server took it for this window.
+    Taken(Window),
+    /// Nothing is to be done before the next window.
+    Done,
+    /// It is worth trying again in this one.
+    Failed,
+}
+
+impl Post {
+    fn window(&self) -> Option<Window> {
+        match self {
+            Self::Taken(window) => Some(*window),
+            Self::Done | Self::Failed => None,
+        }
+    }
+}
+
 /// Posts the share of the open window, if that was not done. A server that does not take it is a remark: the same bytes go with the next sync.
 fn post(
     outbox: &mut Outbox<'_>,
@@ -220,35 +248,40 @@ fn post(
     roster: &Roster,
     now: Time,
     remarks: &mut Vec<String>,
-) -> Result<Option<Window>> {
+) -> Result<Post> {
     let open = roster.window(now);
     if outbox.has_posted(open) {
-        return Ok(None);
+        return Ok(Post::Done);
+    }
+    // Nothing is shown in vain: what the server has not seen can still be handed over.
+    if outbox.taken_for == Some(open) && !outbox.has_tried(open) {
+        return second(outbox, open, remarks);
     }
     let share = share(roster);
     let is_second = outbox.sends_again(share);
     let body = outbox.compose(open, share, roster.box_key(), &mut system::rng())?;
-    let error = match member.post_slips(&body) {
+    let answer = member.post_slips(&body);
+    outbox.tidy()?;
+    let error = match answer {
         Ok(window) if window.0.abs_diff(open.0) <= 1 => {
             outbox.taken(share, window)?;
             // It had them already, since the window before: this window's share is still to come.
             if is_second && window < open && !outbox.sends_again(share) {
                 return post(outbox, member, roster, now, remarks);
             }
-            return Ok(Some(window));
+            return Ok(Post::Taken(window));
         }
         Ok(window) => {
             remarks.push(format!(
                 "answers: the server says that it took them in window {window}, and it is window {open} by this machine's clock: set the clock, or tell its operator; they wait for the next sync"
             ));
-            return Ok(None);
+            return Ok(Post::Done);
         }
         Err(error) => error,
     };
     remarks.push(match error {
-        ClientError::Status { status: 409, .. } => {
-            "answers: another machine of this member has posted in this window already; what is here goes in the next, if this machine comes first; or hand it over with `bundle out --outbox`".into()
-        }
+        // It posted between this sync's first request and this one.
+        ClientError::Status { status: 409, .. } => return second(outbox, open, remarks),
         ClientError::Status { status: 404 | 405, .. } => {
             "answers: the server does not take any: it is older than this program; they wait".into()
         }
@@ -256,9 +289,22 @@ fn post(
             "answers: the window's segment is full; they go in the next".into()
         }
         ClientError::Status { status: 422, .. } => {
-            "answers: the server refuses what this machine posted as no slips; it may have another roster: run `sealdrop-desk sync` again".into()
+            remarks.push("answers: the server refuses what this machine posted as no slips; it may have another roster: run `sealdrop-desk sync` again".into());
+            return Ok(Post::Failed);
         }
-        error => format!("answers: could not be posted, and are sent again, the same bytes, with the next sync: {error}"),
+        error => {
+            remarks.push(format!("answers: could not be posted, and are sent again, the same bytes, with the next sync: {error}"));
+            return Ok(Post::Failed);
+        }
     });
-    Ok(None)
+    Ok(Post::Done)
+}
+
+/// Another machine of the member was first in this window.
+fn second(outbox: &mut Outbox<'_>, open: Window, remarks: &mut Vec<String>) -> Result<Post> {
+    outbox.came_second(open)?;
+    remarks.push(format!(
+        "answers: another machine of this member has posted in window {open}; what waits here goes when this machine comes first, or from there: `bundle out --outbox FILE` here, `bundle in FILE` there"
+    ));
+    Ok(Post::Done)
 }

@@ -1,5 +1,7 @@
 //! The server, as the desk reaches it.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, bail};
 use sealdrop_client::show;
 use sealdrop_client::{BoxFile, Client, ClientError, Options, Proxy, Roots, VerifiedBox};
@@ -19,6 +21,7 @@ pub(crate) fn options(context: &Context) -> Result<Options> {
             Proxy::parse(text).map_err(|error| Usage(format!("--proxy: {error}")))?,
         ),
     };
+    options.cancelled = Arc::clone(&context.cancelled);
     if let Some(path) = &context.roots {
         let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         options.roots =

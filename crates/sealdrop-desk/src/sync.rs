@@ -24,6 +24,7 @@ use crate::evidence::Kept;
 use crate::home::{Home, Profile};
 use crate::keyring::{Device, Keyring};
 use crate::ledger::{Fault, Known, Ledger, Listed, known_drops};
+use crate::outbox::Outbox;
 use crate::posting::{self, Posting};
 use crate::rosters::{Rosters, differences};
 use crate::{publish, remote, text};
@@ -50,9 +51,26 @@ pub(crate) struct Sync {
 /// Fetches what is new, checks the log, and cosigns it.
 pub(crate) fn run(context: &Context, home: &Home, args: &Sync) -> Result<Answer> {
     let remarks = forget_listed(home, &args.forget_listed)?;
+    let keyring = Keyring::unlock(context, home)?;
+    Ok(with(context, home, &keyring, remarks)?.answer)
+}
+
+/// What came of a sync, for whoever runs many.
+pub(crate) struct Synced {
+    pub(crate) answer: Answer,
+    /// Something that was to be sent did not arrive: it is worth trying again before the window is over.
+    pub(crate) is_open: bool,
+}
+
+/// The same with a keyring that is open.
+pub(crate) fn with(
+    context: &Context,
+    home: &Home,
+    keyring: &Keyring,
+    remarks: Vec<String>,
+) -> Result<Synced> {
     let profile = home.profile()?;
     let address = profile.address()?;
-    let keyring = Keyring::unlock(context, home)?;
     let client = remote::client(context, &address.origin)?;
     let mut sync = Syncing {
         context,
@@ -64,7 +82,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Sync) -> Result<Answer>
         remarks,
         faults: Vec::new(),
     };
-    sync.run(&keyring)
+    sync.run(keyring)
 }
 
 /// Settles what a false list left behind.
@@ -106,7 +124,8 @@ struct Syncing<'a> {
 }
 
 impl Syncing<'_> {
-    fn run(&mut self, keyring: &Keyring) -> Result<Answer> {
+    fn run(&mut self, keyring: &Keyring) -> Result<Synced> {
+        let mut outbox = Outbox::load(self.home)?;
         // The checkpoint comes first: every roster in the log up to there is then one that the server shows.
         let checkpoint = self.client.checkpoint();
         let roster = self.roster(keyring)?;
@@ -117,13 +136,24 @@ impl Syncing<'_> {
 
         let ledgers = Ledger::load_all(self.home)?;
         let mut listed = Listed::load(self.home)?;
-        let now_listed = self.list(&member, &ledgers, &roster, &mut listed)?;
+        let now_listed = self.list(&member, &ledgers, &roster, &mut listed, &mut outbox)?;
         let mut ledger = self.ledger(ledgers, &roster, &now_listed, &mut listed)?;
         let new_entries = self.log(&mut ledger, &roster, &checkpoint, &member)?;
         let fetched = self.bodies(&member, &ledger, &listed, &roster)?;
-        // Before the last checks, whatever they say: a server that hides a drop must not also keep the answers from going out.
+        let mut cosigned = Ok(());
+        if new_entries.is_some() {
+            self.check_listed(&ledger, &mut listed, &roster)?;
+            self.check_roster_leaves(&ledger);
+            self.check_shown_rosters(&ledger, &mut listed, &roster);
+            listed.save(self.home)?;
+            if self.faults.is_empty() {
+                cosigned = self.cosign(&mut ledger, device, &member);
+            }
+        }
+        // Whatever the checks say: a server that hides a drop must not also keep the answers from going out.
         let posting = posting::run(
             self.home,
+            outbox,
             self.client,
             &member,
             &roster,
@@ -138,17 +168,12 @@ impl Syncing<'_> {
         let epochs = epochs(&self.profile.recipients, &self.rosters, &ledgers);
         self.remarks
             .extend(reminders(&epochs, self.profile.holds_box_key, self.now));
-        if let Some(new_entries) = new_entries {
-            self.check_listed(&ledger, &mut listed, &roster)?;
-            self.check_roster_leaves(&ledger);
-            self.check_shown_rosters(&ledger, &mut listed, &roster);
-            listed.save(self.home)?;
-            if self.faults.is_empty() {
-                self.cosign(&mut ledger, device, &member)?;
-            }
-            return self.answer(&roster, &ledger, &listed, new_entries, fetched, &posting);
-        }
-        self.answer(&roster, &ledger, &listed, 0, fetched, &posting)
+        cosigned?;
+        let new_entries = new_entries.unwrap_or(0);
+        Ok(Synced {
+            answer: self.answer(&roster, &ledger, &listed, new_entries, fetched, &posting)?,
+            is_open: posting.is_open,
+        })
     }
 
     /// The roster of now, kept; and the ones before it. A desk with the box key renews it when it is due.
@@ -268,11 +293,13 @@ impl Syncing<'_> {
         ledgers: &[Ledger],
         roster: &Roster,
         listed: &mut Listed,
+        outbox: &mut Outbox<'_>,
     ) -> Result<HashSet<([u8; 32], Window)>> {
         let windows = member.windows().map_err(|error| match error.status() {
             Some(401) => remote::unwelcome(self.client, roster, self.now),
             _ => error.into(),
         })?;
+        outbox.taken_for = windows.posted;
         listed.add_roster(roster, sealdrop_client::system::now());
         let logged = logged(ledgers);
         let ledger = ledgers.iter().find(|ledger| ledger.is_of(roster.log_key()));

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::check;
 use crate::cli::{CheckArgs, Global};
-use crate::conversation::{Conversation, Said};
+use crate::conversation::{Conversation, Said, fate};
 use crate::failure::Failure;
 use crate::fields;
 use crate::files::{self, NewFile};
@@ -141,9 +141,15 @@ impl Shown<'_> {
         let today = show::day(system::now());
         let dates = conversation.dates();
         for date in &dates {
-            let past = if date.on < today { " (past)" } else { "" };
-            self.text
-                .push_str(&format!("Date: {} on {}{past}\n", date.what, date.on));
+            let fate = match &date.met {
+                Some(met) => format!(", met on {met}"),
+                None if fate(date, &today) == "overdue" => ", overdue".into(),
+                None => String::new(),
+            };
+            self.text.push_str(&format!(
+                "Date: {} promised for {}{fate}\n",
+                date.what, date.on
+            ));
         }
         for said in &conversation.said {
             match said.message() {
@@ -162,7 +168,7 @@ impl Shown<'_> {
         let fields = fields! {
             "answered": !messages.is_empty(),
             "state": state.map(|state| state.name),
-            "dates": dates,
+            "dates": dates.iter().map(|date| json!({ "what": date.what, "on": date.on, "met": date.met, "state": fate(date, &today) })).collect::<Vec<_>>(),
             "messages": messages,
             "incomplete": incomplete,
             "forged": conversation.forged.iter().map(|window| window.0).collect::<Vec<_>>(),
@@ -215,8 +221,10 @@ impl Shown<'_> {
             self.text.push_str(&format!("    state: {state}\n"));
         }
         for date in &message.dates {
+            let met = date.met.as_ref();
+            let met = met.map_or(String::new(), |met| format!(", met on {met}"));
             self.text
-                .push_str(&format!("    {} on {}\n", date.what, date.on));
+                .push_str(&format!("    {} on {}{met}\n", date.what, date.on));
         }
         let leaves: Vec<Value> = message.leaves.iter().map(|leaf| self.leaf(leaf)).collect();
         let file = message

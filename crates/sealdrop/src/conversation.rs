@@ -18,6 +18,15 @@ pub(crate) struct Conversation {
     pub(crate) forged: Vec<Window>,
 }
 
+/// What became of a date by `today`, a day like those in it: `met`, `overdue` or `promised`.
+pub(crate) fn fate(date: &Date, today: &str) -> &'static str {
+    match &date.met {
+        Some(_) => "met",
+        None if date.on.as_str() < today => "overdue",
+        None => "promised",
+    }
+}
+
 /// A message, or the parts of one that came so far.
 pub(crate) struct Said {
     assembly: Assembly,
@@ -125,12 +134,10 @@ impl Conversation {
     pub(crate) fn dates(&self) -> Vec<Date> {
         let mut dates = BTreeMap::new();
         for (_, message) in self.of_the_team() {
-            dates.extend(message.dates.into_iter().map(|date| (date.what, date.on)));
+            let named = message.dates.into_iter();
+            dates.extend(named.map(|date| (date.what.clone(), date)));
         }
-        let mut dates: Vec<Date> = dates
-            .into_iter()
-            .map(|(what, on)| Date { what, on })
-            .collect();
+        let mut dates: Vec<Date> = dates.into_values().collect();
         dates.sort_by(|a, b| a.on.cmp(&b.on));
         dates
     }

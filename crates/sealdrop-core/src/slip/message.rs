@@ -33,14 +33,17 @@ pub struct Message {
     pub file: Option<File>,
 }
 
-/// Something that is to happen on a day.
+/// Something that is to happen on a day, or did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Date {
     /// A handle, such as `fix` or `disclosure`.
     pub what: String,
-    /// `YYYY-MM-DD`, in UTC.
+    /// The day that was promised: `YYYY-MM-DD`, in UTC. [`is_day`].
     pub on: String,
+    /// The day on which it happened, in the same form; `None` until it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub met: Option<String>,
 }
 
 /// A file from a maintainer, whole.
@@ -196,19 +199,35 @@ impl Message {
 
 impl Date {
     fn is_sound(&self) -> bool {
-        let part = |from: usize, to: usize| {
-            let digits = self.on.get(from..to)?;
-            digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
-            digits.parse::<u32>().ok()
-        };
         encoding::is_handle(&self.what)
-            && self.on.len() == 10
-            && self.on.as_bytes()[4] == b'-'
-            && self.on.as_bytes()[7] == b'-'
-            && part(0, 4).is_some()
-            && part(5, 7).is_some_and(|month| (1..=12).contains(&month))
-            && part(8, 10).is_some_and(|day| (1..=31).contains(&day))
+            && is_day(&self.on)
+            && self.met.as_deref().is_none_or(is_day)
     }
+}
+
+/// Whether it is a day of the Gregorian calendar, as `YYYY-MM-DD`. docs/protocol.md, "Message".
+#[must_use]
+pub fn is_day(text: &str) -> bool {
+    let number = |from: usize, to: usize| {
+        let digits = text.get(from..to)?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+        digits.parse::<u32>().ok()
+    };
+    let (Some(year), Some(month), Some(day)) = (number(0, 4), number(5, 7), number(8, 10)) else {
+        return false;
+    };
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        1..=12 => 31,
+        _ => 0,
+    };
+    text.len() == 10
+        && text.as_bytes()[4] == b'-'
+        && text.as_bytes()[7] == b'-'
+        && (1..=days).contains(&day)
 }
 
 impl File {

@@ -12,6 +12,7 @@ mod claim;
 mod hostile;
 mod keys;
 mod log;
+mod message;
 mod recovery;
 mod request;
 mod roster;

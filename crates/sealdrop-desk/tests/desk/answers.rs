@@ -16,7 +16,7 @@ use crate::carried::with_cellar;
 use crate::server::WINDOW;
 
 /// The share of a box of one member.
-const SHARE: usize = 8;
+pub(crate) const SHARE: usize = 8;
 
 /// A box, at a moment at which the window of now will not end within the test.
 pub(crate) fn bench() -> Bench {
@@ -27,7 +27,7 @@ pub(crate) fn bench() -> Bench {
 }
 
 /// A box with one case, synced; the first sync has posted decoys for the window before this one.
-fn with_case() -> (Bench, Reporter) {
+pub(crate) fn with_case() -> (Bench, Reporter) {
     let bench = bench();
     let roster = bench.server.roster();
     let mut reporter = Reporter::new(1, roster.box_key());
@@ -40,7 +40,7 @@ fn with_case() -> (Bench, Reporter) {
     (bench, reporter)
 }
 
-fn slips(bytes: &[u8]) -> Vec<Slip> {
+pub(crate) fn slips(bytes: &[u8]) -> Vec<Slip> {
     assert_eq!(bytes.len() % SLIP, 0);
     bytes
         .chunks(SLIP)
@@ -49,7 +49,7 @@ fn slips(bytes: &[u8]) -> Vec<Slip> {
 }
 
 /// What a reporter finds among slips: parts with the member's signature, and how many slips had their clue.
-fn read(reporter: &Reporter, roster: &Roster, all: &[Slip]) -> Vec<Part> {
+pub(crate) fn read(reporter: &Reporter, roster: &Roster, all: &[Slip]) -> Vec<Part> {
     let seeker = Seeker::new(&reporter.keys.clue, roster.box_key());
     let identity = Identity::new(&reporter.keys.identity);
     let mine = all.iter().filter(|slip| seeker.finds(slip::split(slip).0));
@@ -64,7 +64,7 @@ fn read(reporter: &Reporter, roster: &Roster, all: &[Slip]) -> Vec<Part> {
     .collect()
 }
 
-fn message(parts: Vec<Part>) -> (PartKind, Message) {
+pub(crate) fn message(parts: Vec<Part>) -> (PartKind, Message) {
     let mut parts = parts.into_iter();
     let mut assembly = Assembly::new(parts.next().unwrap());
     for part in parts {
@@ -74,13 +74,13 @@ fn message(parts: Vec<Part>) -> (PartKind, Message) {
 }
 
 /// The slips that the server holds of ana, for the window of now.
-fn posted(bench: &Bench) -> Vec<Slip> {
+pub(crate) fn posted(bench: &Bench) -> Vec<Slip> {
     let state = bench.server.lock();
     slips(&state.slips[&(bench.server.now(), "ana".to_owned())])
 }
 
 /// The slips in ana's outbox that nobody has seen yet.
-fn waiting(bench: &Bench) -> Vec<Slip> {
+pub(crate) fn waiting(bench: &Bench) -> Vec<Slip> {
     let entries = std::fs::read_dir(bench.path("ana/outbox")).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| {
@@ -136,6 +136,23 @@ fn each_command_says_what_it_means() {
         (said.dates[0].what.as_str(), said.dates[0].on.as_str()),
         ("disclosure", "2099-12-24")
     );
+    let met = [
+        "met",
+        "1",
+        "fix",
+        "--on",
+        "2020-02-28",
+        "--promised",
+        "2020-03-01",
+    ];
+    let (kind, said) = says(&met);
+    assert_eq!(kind, PartKind::Dates);
+    let date = &said.dates[0];
+    assert_eq!(
+        (date.what.as_str(), date.on.as_str()),
+        ("fix", "2020-03-01")
+    );
+    assert_eq!(date.met.as_deref(), Some("2020-02-28"));
     let (kind, said) = says(&["status", "1", "fixing", "--text", "nearly"]);
     assert_eq!(
         (kind, said.state.as_deref(), said.text.as_str()),
@@ -258,6 +275,15 @@ fn mistakes_queue_nothing() {
         .desk("ana", &["propose-date", "1", "--on", "2020-01-01"])
         .fails(2, &["that day is over"]);
     bench
+        .desk("ana", &["met", "1", "fix", "--on", "2026-02-30"])
+        .fails(2, &["not a day"]);
+    bench
+        .desk("ana", &["met", "1", "fix", "--on", "2099-01-01"])
+        .fails(2, &["still to come"]);
+    bench
+        .desk("ana", &["met", "1", "fix"])
+        .fails(1, &["no day was proposed for fix", "--promised"]);
+    bench
         .desk("ana", &["status", "1", "Nearly Done"])
         .fails(2, &["one word"]);
     let long = "x".repeat(128_000);
@@ -288,6 +314,94 @@ fn text_comes_from_a_file_and_from_standard_input() {
         ["from a file", "from a pipe"],
         "in the order in which they were written"
     );
+}
+
+#[test]
+fn a_date_that_was_met_keeps_the_day_that_was_promised_last() {
+    let (bench, reporter) = with_case();
+    for day in ["2099-01-31", "2099-02-28"] {
+        bench.desk("ana", &["propose-date", "1", "--on", day]).ok();
+    }
+    bench
+        .desk(
+            "ana",
+            &["propose-date", "1", "--what", "fix", "--on", "2098-01-01"],
+        )
+        .ok();
+    bench
+        .desk("ana", &["met", "1", "disclosure", "--on", "2026-11-20"])
+        .ok();
+    let shown = bench.desk("ana", &["open", "1"]).ok();
+    assert!(
+        shown.contains("disclosure: 2099-02-28, met on 2026-11-20"),
+        "{shown}"
+    );
+    let json = bench.json("ana", &["open", "1"]);
+    assert_eq!(json["answers"][3]["dates"][0]["met"], "2026-11-20");
+    assert_eq!(json["answers"][1]["dates"][0].get("met"), None);
+    let parts = read(&reporter, &bench.server.roster(), &waiting(&bench));
+    let (_, said) = message(vec![
+        parts.into_iter().max_by_key(|part| part.number).unwrap(),
+    ]);
+    assert_eq!(said.dates[0].on, "2099-02-28");
+}
+
+#[test]
+fn canned_texts_are_listed_sent_and_opened_in_the_editor() {
+    let (bench, reporter) = with_case();
+    let none = bench.desk("ana", &["canned"]).ok();
+    assert!(none.contains("canned/thanks.txt"), "{none}");
+    let folder = bench.path("ana/canned");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, text) in [
+        ("thanks.txt", "Thank you.\n\nWe look at it.\n"),
+        ("no-bug.txt", "It is \x1b[31mmeant.\n"),
+        ("Not A Name.txt", "x"),
+        ("thanks.txt~", "x"),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let listed = bench.desk("ana", &["canned"]).ok();
+    assert_eq!(
+        listed,
+        "no-bug  It is \\x1b[31mmeant.\nthanks  Thank you.\n"
+    );
+    let listed = bench.json("ana", &["canned"])["texts"].clone();
+    assert_eq!(listed.as_object().unwrap().len(), 2);
+    assert_eq!(listed["thanks"], "Thank you.\n\nWe look at it.");
+
+    bench
+        .desk("ana", &["close", "1", "--canned", "thanks"])
+        .ok();
+    std::fs::write(bench.path("editor"), "echo Soon. >> \"$1\"").unwrap();
+    let editor = format!("sh {}", bench.arg("editor"));
+    let env = [("EDITOR", &*editor), ("PATH", "/usr/bin:/bin")];
+    let args = ["reply", "1", "--canned", "thanks", "--edit"];
+    run_with(bench.dir.path(), "ana", &args, &env, "").ok();
+    let parts = read(&reporter, &bench.server.roster(), &waiting(&bench));
+    let texts: Vec<_> = parts
+        .into_iter()
+        .map(|part| message(vec![part]).1.text)
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "Thank you.\n\nWe look at it.",
+            "Thank you.\n\nWe look at it.\nSoon."
+        ]
+    );
+
+    for (name, says) in [
+        ("nothing", "no text called nothing"),
+        ("../passphrase", "one word"),
+    ] {
+        let args = ["reply", "1", "--canned", name];
+        bench.desk("ana", &args).fails(2, &[says]);
+    }
+    bench
+        .desk("ana", &["reply", "1", "--canned", "thanks", "--text", "x"])
+        .fails(2, &["cannot be used with"]);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 2);
 }
 
 #[test]
@@ -739,6 +853,114 @@ fn a_machine_without_an_identity_posts_decoys() {
     assert_eq!(bench.json("ana", &["outbox"])["waiting"], 1);
 }
 
+/// The window that this machine posted for last is the one before now, as if time had passed.
+fn a_window_later(bench: &Bench, who: &str) {
+    let path = bench.path(&format!("{who}/outbox/state.json"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut state: serde_json::Value = serde_json::from_str(&text).unwrap();
+    state["last"] = bench.past(1).into();
+    std::fs::write(&path, state.to_string()).unwrap();
+    let posted = |window| bench.path(&format!("{who}/outbox/posted-{window}.slips"));
+    let _ = std::fs::rename(posted(bench.past(0)), posted(bench.past(1)));
+    bench.server.lock().slips.clear();
+}
+
+#[test]
+fn a_machine_that_comes_second_shows_nothing_and_no_answer_starves_or_is_doubled() {
+    let (bench, reporter) = with_case();
+    bench.join_device("courier");
+    bench.desk("courier", &["sync"]).ok();
+    bench
+        .desk("ana", &["reply", "1", "--text", "patience"])
+        .ok();
+    let before = bench.server.lock().posts.len();
+    for _ in 0..2 {
+        let said = bench.json("ana", &["sync"]);
+        let remark = said["answers"]["remarks"][0].as_str().unwrap();
+        assert!(remark.contains("another machine of this member"), "{said}");
+        assert!(remark.contains("bundle out --outbox"), "{said}");
+        assert_eq!(said["answers"]["waiting"], 1);
+    }
+    assert_eq!(
+        bench.server.lock().posts.len(),
+        before,
+        "the server sees no byte of it"
+    );
+    let outbox = bench.json("ana", &["outbox"]);
+    assert_eq!(outbox["second"], 1, "a window counts once");
+    let next = (bench.server.now() + 2) * WINDOW;
+    assert_eq!(outbox["not_before"], next, "this window is lost");
+    let said = bench.desk("ana", &["outbox"]).ok();
+    assert!(
+        said.contains("instead of this one in the last 1 window"),
+        "{said}"
+    );
+
+    // It is handed over whole, twice for good measure, and goes out once.
+    let bundle = bench.arg("b.tar");
+    let given = bench.json("ana", &["bundle", "out", "--outbox", &bundle]);
+    assert_eq!((&given["slips"], &given["kept"]), (&1.into(), &0.into()));
+    bench.desk("courier", &["bundle", "in", &bundle]).ok();
+    bench.desk("courier", &["bundle", "in", &bundle]).ok();
+    a_window_later(&bench, "courier");
+    bench.desk("courier", &["sync"]).ok();
+    let roster = bench.server.roster();
+    assert_eq!(read(&reporter, &roster, &posted(&bench)).len(), 1);
+    assert_eq!(bench.json("courier", &["outbox"])["waiting"], 0);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 0);
+
+    // Or it comes first, and posts what it has.
+    bench.desk("ana", &["reply", "1", "--text", "now"]).ok();
+    a_window_later(&bench, "ana");
+    bench.desk("ana", &["sync"]).ok();
+    assert_eq!(read(&reporter, &roster, &posted(&bench)).len(), 1);
+    assert_eq!(bench.json("ana", &["outbox"])["second"], 0);
+}
+
+#[test]
+fn what_the_server_saw_and_refused_is_sent_by_the_same_machine_alone() {
+    let (bench, reporter) = with_case();
+    bench.join_device("courier");
+    bench.desk("courier", &["sync"]).ok();
+    bench.desk("ana", &["reply", "1", "--text", "seen"]).ok();
+    // The other machine posted after this one had asked: what it sends is refused, and seen.
+    bench.server.lock().hides_posted = true;
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(said.contains("another machine of this member"), "{said}");
+    bench.desk("ana", &["reply", "1", "--text", "unseen"]).ok();
+    let bundle = bench.arg("b.tar");
+    let given = bench.json("ana", &["bundle", "out", "--outbox", &bundle]);
+    assert_eq!((&given["slips"], &given["kept"]), (&1.into(), &1.into()));
+    // In the next window the same bytes go from here, decoys too.
+    bench.server.lock().hides_posted = false;
+    a_window_later(&bench, "ana");
+    bench.desk("ana", &["sync"]).ok();
+    let posts = bench.server.lock().posts.clone();
+    assert_eq!(posts[posts.len() - 1], posts[posts.len() - 2]);
+    let (_, said) = message(read(&reporter, &bench.server.roster(), &posted(&bench)));
+    assert_eq!(said.text, "seen");
+}
+
+#[test]
+fn the_post_is_the_last_request_of_a_sync() {
+    // Whatever it does for an answer afterwards, it does where nobody can take its time.
+    let (bench, mut reporter) = with_case();
+    let roster = bench.server.roster();
+    let more = reporter.drop(&roster, Kind::FollowUp, "more");
+    bench.server.accept(&more, bench.past(1));
+    bench.server.close(bench.past(1));
+    bench.desk("ana", &["reply", "1", "--text", "hello"]).ok();
+    bench.desk("ana", &["sync"]).ok();
+    let requests = bench.server.lock().requests.clone();
+    let at = |of: &str| requests.iter().rposition(|request| request.starts_with(of));
+    assert_eq!(
+        at("POST /v1/slips"),
+        Some(requests.len() - 1),
+        "{requests:?}"
+    );
+    assert!(at("POST /log/cosign") < at("GET /v1/feed/"));
+}
+
 #[test]
 fn a_former_member_answers_nothing() {
     let bench = bench();
@@ -809,4 +1031,42 @@ fn a_machine_hands_its_answers_over_once() {
     bench.desk("courier", &["sync"]).ok();
     let roster = bench.server.roster();
     assert_eq!(read(&reporter, &roster, &posted(&bench)).len(), 1);
+}
+
+#[test]
+fn a_bundle_comes_on_standard_input_and_none_goes_into_a_pipe() {
+    let (bench, _) = with_case();
+    bench.join_device("courier");
+    bench.desk("ana", &["reply", "1", "--text", "piped"]).ok();
+    bench
+        .desk("ana", &["bundle", "out", "--outbox", "-"])
+        .fails(2, &["bundle in - < FILE"]);
+    assert_eq!(bench.json("ana", &["outbox"])["waiting"], 1);
+    let bundle = bench.arg("b.tar");
+    bench
+        .desk("ana", &["bundle", "out", "--outbox", &bundle])
+        .ok();
+    let bytes = std::fs::read(&bundle).unwrap();
+    let take = |bytes: &[u8]| {
+        let mut command = assert_cmd::Command::cargo_bin("sealdrop-desk").unwrap();
+        command
+            .env_clear()
+            .env("SEALDROP_HOME", bench.path("courier"));
+        command.args(["bundle", "in", "-"]).write_stdin(bytes);
+        command.output().unwrap()
+    };
+    // A line that broke, and what a killed program left behind.
+    let cut = take(&bytes[..bytes.len() - 1_500]);
+    assert_eq!(cut.status.code(), Some(1));
+    let said = String::from_utf8(cut.stderr).unwrap();
+    assert!(said.contains("standard input is not a bundle"), "{said}");
+    std::fs::write(bench.path("courier/incoming/0123"), "left").unwrap();
+    assert!(take(&bytes).status.success());
+    assert_eq!(
+        std::fs::read_dir(bench.path("courier/incoming"))
+            .unwrap()
+            .count(),
+        0
+    );
+    assert_eq!(bench.json("courier", &["outbox"])["waiting"], 1);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod agent;
 mod answers;
 mod bench;
 #[path = "../../../sealdrop-open/tests/open/byhand.rs"]

@@ -62,6 +62,10 @@ pub(crate) struct State {
     pub(crate) refuses_slips: Option<(u16, bool)>,
     /// Windows that a lie about posted slips names.
     pub(crate) says_window: Option<u64>,
+    /// No request is answered while this holds.
+    pub(crate) stalls: bool,
+    /// Whether it keeps to itself that a member has posted.
+    pub(crate) hides_posted: bool,
     /// Every body of slips that came, taken or not.
     pub(crate) posts: Vec<Vec<u8>>,
     /// The segments of closed windows.
@@ -102,6 +106,8 @@ impl Server {
             slips_ago: 0,
             refuses_slips: None,
             says_window: None,
+            stalls: false,
+            hides_posted: false,
             posts: Vec::new(),
             segments: BTreeMap::new(),
         };
@@ -169,6 +175,9 @@ impl Server {
         let (status, answer) = self
             .lock()
             .respond(&method, &path, &body, signed.as_deref());
+        while self.lock().stalls {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let mut stream = stream;
         let date = self.lock().clock.map_or(String::new(), |now| {
             let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(now);
@@ -471,9 +480,16 @@ impl State {
                 .collect::<std::collections::BTreeSet<_>>()
                 .into_iter()
                 .collect();
-            return json(
-                serde_json::json!({ "now": sealdrop_client::system::now().0 / WINDOW, "windows": windows }),
-            );
+            let now = sealdrop_client::system::now().0 / WINDOW;
+            let machine = UnverifiedRequest::parse(signed?)
+                .ok()?
+                .key_name()
+                .to_owned();
+            let member = machine.split('/').next()?.to_owned();
+            let open = now - self.slips_ago;
+            let has_posted = self.slips.contains_key(&(open, member)) && !self.hides_posted;
+            let posted = has_posted.then_some(open);
+            return json(serde_json::json!({ "now": now, "windows": windows, "posted": posted }));
         }
         let parts: Vec<&str> = path.strip_prefix("/v1/windows/")?.split('/').collect();
         let window: u64 = parts[0].parse().ok()?;

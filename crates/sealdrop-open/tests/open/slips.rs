@@ -69,6 +69,7 @@ fn a_message_in_parts_is_found_among_others_and_put_together() {
         dates: vec![Date {
             what: "disclosure".into(),
             on: "2026-12-24".into(),
+            met: Some("2026-12-23".into()),
         }],
         file: Some(File {
             name: "fix.patch".into(),

@@ -46,18 +46,27 @@ fn texts(json: &Value) -> Vec<&str> {
 #[test]
 fn the_conversation_is_shown_in_order_with_who_signed_what_state_and_dates() {
     let server = LyingServer::start();
-    let date = |what: &str, on: &str| Date {
+    let date = |what: &str, on: &str, met: Option<&str>| Date {
         what: what.into(),
         on: on.into(),
+        met: met.map(str::to_owned),
     };
     let ack = say(&server, "Thank you.").kind(PartKind::Ack, |_| {});
     let question = say(&server, "Which version?\n\x1b[31mOr all?").kind(PartKind::Question, |_| {});
     let status = say(&server, "").kind(PartKind::Status, |m| m.state = Some("fixing".into()));
     let dates = say(&server, "").kind(PartKind::Dates, |m| {
-        m.dates = vec![date("disclosure", "2099-02-01"), date("fix", "2020-01-01")];
+        m.dates = vec![
+            date("disclosure", "2099-02-01", None),
+            date("fix", "2020-01-01", None),
+            date("patch", "2020-03-01", None),
+            date("release", "2020-02-01", None),
+        ];
     });
     let moved = say(&server, "").kind(PartKind::Dates, |m| {
-        m.dates = vec![date("fix", "2098-12-01")]
+        m.dates = vec![
+            date("fix", "2098-12-01", None),
+            date("patch", "2020-03-01", Some("2020-02-28")),
+        ];
     });
     for (n, saying) in [(5, ack), (4, question), (3, status), (2, dates), (1, moved)] {
         server.segment(n, &saying.seal());
@@ -66,7 +75,11 @@ fn the_conversation_is_shown_in_order_with_who_signed_what_state_and_dates() {
     let run = place.answers(&server, &phrase(), &[]);
     run.succeeded(&[
         "State: fixing, since ",
-        "Date: fix on 2098-12-01\nDate: disclosure on 2099-02-01\n",
+        "Date: release promised for 2020-02-01, overdue\n\
+         Date: patch promised for 2020-03-01, met on 2020-02-28\n\
+         Date: fix promised for 2098-12-01\n\
+         Date: disclosure promised for 2099-02-01\n",
+        "    patch on 2020-03-01, met on 2020-02-28\n",
         "ada has your report\n    Thank you.\n",
         "ada asks\n    Which version?\n    \\x1b[31mOr all?\n",
         "ada says what state it is in\n    state: fixing\n",
@@ -82,8 +95,12 @@ fn the_conversation_is_shown_in_order_with_who_signed_what_state_and_dates() {
         (&json["answered"], &json["state"]),
         (&true.into(), &"fixing".into())
     );
-    let dates =
-        json!([{"what": "fix", "on": "2098-12-01"}, {"what": "disclosure", "on": "2099-02-01"}]);
+    let dates = json!([
+        {"what": "release", "on": "2020-02-01", "met": null, "state": "overdue"},
+        {"what": "patch", "on": "2020-03-01", "met": "2020-02-28", "state": "met"},
+        {"what": "fix", "on": "2098-12-01", "met": null, "state": "promised"},
+        {"what": "disclosure", "on": "2099-02-01", "met": null, "state": "promised"},
+    ]);
     assert_eq!(json["dates"], dates);
     let first = &json["messages"][0];
     let window = ago(&server, 5);
