@@ -3,6 +3,8 @@
 //! Each module is `cfg(test)`, which it is anyway, because clippy then knows that its helpers are tests too.
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod audit;

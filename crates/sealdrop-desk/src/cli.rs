@@ -30,6 +30,7 @@ Every day:
   sealdrop-desk attachments 1 -o case-1               write its attachments out
   sealdrop-desk reply 1                               answer, in your editor
   sealdrop-desk sync                                  posts what waits, once per window
+  sealdrop-desk agent                                 or leave it to a machine that is always on
 
 Another member joins:
   sealdrop-desk init --join ADDRESS --member ben      Ben makes his keys
@@ -171,7 +172,7 @@ pub(crate) enum Command {
     Ask(answer::Ask),
     /// Propose a day to the reporter of a case, for instance that of disclosure
     ProposeDate(answer::ProposeDate),
-    /// Tell the reporter of a case that a day that was proposed has been kept, or what was to happen on it happened on another
+    /// Tell the reporter of a case that what was promised for a day has happened
     Met(answer::Met),
     /// Tell the reporter of a case what state the report is in
     Status(answer::Status),
