@@ -179,13 +179,13 @@ impl Running<'_> {
                     "posted": found["answers"]["posted"],
                     "remarks": both("remarks"),
                     "faults": both("faults"),
-                    "again": again.map(|pause| pause / 1_000),
+                    "again": again.map(|pause| pause.div_ceil(1_000)),
                 })
             }
             Err(error) => json!({
                 "time": now.0,
                 "error": format!("{error:#}"),
-                "again": again.map(|pause| pause / 1_000),
+                "again": again.map(|pause| pause.div_ceil(1_000)),
             }),
         };
         let mut out = io::stdout().lock();
@@ -205,7 +205,7 @@ impl Running<'_> {
 /// The same for people.
 fn line(time: &str, said: &Value, error: Option<&Error>) -> String {
     let again = match said["again"].as_u64() {
-        Some(seconds) => format!("; again in {seconds} s"),
+        Some(seconds) => format!("; tried again in {seconds} s"),
         None if error.is_some() => "; given up for this window".into(),
         None => String::new(),
     };
