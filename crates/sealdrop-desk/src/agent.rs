@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result};
 use sealdrop_client::{show, system};
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::context::{Answer, Context};
 use crate::home::Home;
@@ -241,7 +241,7 @@ fn line(time: &str, said: &Value, error: Option<&Error>) -> String {
     line
 }
 
-/// SIGTERM, Ctrl-C or a terminal that is closed.
+/// SIGTERM or Ctrl-C. A terminal that is closed ends the program where it is, unless it runs under `nohup`.
 struct Stop {
     asked: Arc<AtomicBool>,
     wake: Receiver<()>,
@@ -253,7 +253,7 @@ impl Stop {
     fn watch(asked: &Arc<AtomicBool>, failed: &Arc<AtomicBool>) -> Result<Self> {
         let prepare = || -> io::Result<UnixStream> {
             let (reader, writer) = UnixStream::pair()?;
-            for signal in [SIGHUP, SIGINT, SIGTERM] {
+            for signal in [SIGINT, SIGTERM] {
                 signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
             }
             Ok(reader)

@@ -441,7 +441,7 @@ fn read(home: &Home, name: &str) -> Result<Slips> {
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha20Rng;
-    use rand_chacha::rand_core::SeedableRng as _;
+    use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
     use sealdrop_core::key::SecretKey;
 
     use super::*;
@@ -488,6 +488,25 @@ mod tests {
         let outbox = Outbox::load(&home).unwrap();
         assert_eq!(outbox.waiting().len(), 1);
         assert_eq!(outbox.on_their_way().len(), 4);
+    }
+
+    #[test]
+    fn as_much_is_made_for_answers_as_for_decoys() {
+        // Every decoy takes randomness: what is left of it tells how many were made.
+        let left = [0, 1, 4, 9].map(|waiting| {
+            let (_dir, home) = home();
+            Outbox::load(&home)
+                .unwrap()
+                .push(slips(0..waiting))
+                .unwrap();
+            let mut rng = ChaCha20Rng::from_seed([1; 32]);
+            let box_key = SecretKey::generate(&mut rng).to_public();
+            let mut outbox = Outbox::load(&home).unwrap();
+            let body = outbox.compose(Window(7), 4, &box_key, &mut rng).unwrap();
+            assert_eq!(body.len(), 4 * SLIP);
+            rng.next_u64()
+        });
+        assert!(left.iter().all(|each| *each == left[0]));
     }
 
     #[test]
