@@ -14,6 +14,7 @@ mod epochs;
 mod inbox;
 mod joining;
 mod keys;
+mod machines;
 mod offline;
 mod recovery;
 #[path = "../../../sealdrop-open/tests/open/sealed.rs"]
