@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
+mod check;
 mod durable;
 mod feed;
 mod load;
@@ -24,6 +25,7 @@ Usage: cargo xtask bench [--quick] [PART…]
   seal       sealing and opening 1 GiB, beside age and rage where installed
   memory     the server's peak with 32 uploads of 256 MiB at the same time
   feed       finding one's slips in the feed, by the clue and without it
+  check      the whole of `sealdrop check`, over a full feed
   start      from nothing to the ready message
   size       the programs' sizes
 ";
@@ -59,7 +61,9 @@ fn run(arguments: &[&str]) -> Result<()> {
         .filter(|argument| *argument != "--quick")
         .collect();
     if parts.is_empty() {
-        parts = vec!["size", "start", "feed", "seal", "memory", "ways", "durable"];
+        parts = vec![
+            "size", "start", "feed", "check", "seal", "memory", "ways", "durable",
+        ];
     }
     machine();
     for part in parts {
@@ -70,6 +74,7 @@ fn run(arguments: &[&str]) -> Result<()> {
             "seal" => seal::run(quick)?,
             "memory" => memory::run(quick)?,
             "feed" => feed::run(quick)?,
+            "check" => check::run(quick)?,
             "start" => start::run(quick)?,
             "size" => start::sizes()?,
             _ => bail!("no part is called {part}\n{USAGE}"),

@@ -71,9 +71,14 @@ impl Site {
     }
 
     fn roster(&mut self, log: Vkey<LogRole>) -> Result<Roster> {
+        Ok(self.draft(log)?.sign(&self.secret)?)
+    }
+
+    /// What the roster says, for those who change it before they sign it.
+    pub(crate) fn draft(&mut self, log: Vkey<LogRole>) -> Result<Draft> {
         let issued = now();
         let voice = SecretKey::<VoiceRole>::generate(&mut self.rng);
-        let draft = Draft {
+        Ok(Draft {
             box_key: self.secret.to_public(),
             origins: vec![ORIGIN.parse()?],
             epoch: 1,
@@ -92,8 +97,7 @@ impl Site {
                 voice: Vkey::new("alice", voice.to_public()),
             }],
             devices: Vec::new(),
-        };
-        Ok(draft.sign(&self.secret)?)
+        })
     }
 
     /// A report with one attachment, sealed into `out`.
@@ -188,7 +192,7 @@ fn request(server: SocketAddr, method: &str, path: &str, body: &[u8]) -> Result<
     Ok(body.to_owned())
 }
 
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     #[expect(
         clippy::disallowed_methods,
         reason = "a program beside the others, with the machine's clock"
