@@ -8,6 +8,7 @@ pub mod fields;
 mod finding;
 mod lint;
 mod policy;
+pub mod render;
 mod rule;
 pub mod schema;
 

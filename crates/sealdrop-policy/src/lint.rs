@@ -151,7 +151,7 @@ impl Policy {
                 host.strip_suffix(*name)
                     .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             };
-            if NOBODY.iter().any(|name| is_nobodys(&name)) {
+            if NOBODY.iter().any(is_nobodys) {
                 found(
                     Severity::Error,
                     &format!("channels.{at}.uri"),
