@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{agent, answer, bundle, destroy, inbox, init, publish, recovery, reseal, rotate, sync};
+use crate::{
+    agent, answer, bundle, destroy, inbox, init, policy, publish, recovery, reseal, rotate, sync,
+};
 
 /// Sealdrop for maintainers: make a drop box, fetch what reporters left in it, and read it.
 ///
@@ -236,6 +238,9 @@ pub(crate) enum Command {
         /// The number of the window
         window: u64,
     },
+    /// What a project asks of reporters and promises them: check it, and write SECURITY.md from it
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Check everything: keys, roster, server, log; and file a self-test through the public door and open it
     Doctor {
         /// File no self-test

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use qrcode::render::{svg, unicode};
 use qrcode::{EcLevel, QrCode};
+use sealdrop_core::address::Address;
 use sealdrop_core::key::{SecretKey, VoiceRole};
 use sealdrop_core::roster::Roster;
 use serde_json::json;
@@ -238,21 +239,17 @@ fn not_named(roster: &Roster) -> String {
 
 /// The drop address, and a code of it.
 pub(crate) fn address(home: &Home, svg_file: Option<&Path>) -> Result<Answer> {
-    let address = home.profile()?.address()?.to_string();
-    let code = QrCode::with_error_correction_level(&address, EcLevel::M)
-        .context("the address is too long for a code")?;
+    let drop_address = home.profile()?.address()?;
+    let address = drop_address.to_string();
     if let Some(path) = svg_file {
-        let picture = code
-            .render::<svg::Color<'_>>()
-            .min_dimensions(256, 256)
-            .build();
         check_free(path)?;
-        write_whole(path, picture.as_bytes())?;
+        write_whole(path, svg(&drop_address)?.as_bytes())?;
         return Ok(Answer::new(
             json!({ "address": address, "svg": path }),
             format!("{address}\n\n{}", path.display()),
         ));
     }
+    let code = code(&drop_address)?;
     let picture = code.render::<unicode::Dense1x2>().build();
     let picture = if std::io::stdout().is_terminal() {
         // Black on white whatever the terminal's colours are: not every camera reads the reverse.
@@ -267,4 +264,16 @@ pub(crate) fn address(home: &Home, svg_file: Option<&Path>) -> Result<Answer> {
         json!({ "address": address }),
         format!("{address}\n\n{picture}"),
     ))
+}
+
+/// The code of a drop address as a picture.
+pub(crate) fn svg(address: &Address) -> Result<String> {
+    let code = code(address)?;
+    let mut picture = code.render::<svg::Color<'_>>();
+    Ok(picture.min_dimensions(256, 256).build())
+}
+
+fn code(address: &Address) -> Result<QrCode> {
+    QrCode::with_error_correction_level(address.to_string(), EcLevel::M)
+        .context("the address is too long for a code")
 }

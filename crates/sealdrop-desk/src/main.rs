@@ -27,6 +27,7 @@ mod limits;
 mod meant;
 mod members;
 mod outbox;
+mod policy;
 mod posting;
 mod publish;
 mod recovery;
@@ -160,6 +161,7 @@ fn run(cli: Cli) -> Result<Answer> {
         Command::DestroyEpoch(args) => destroy::run(&context, &home()?, &args),
         Command::Recovery(command) => recovery::run(&context, &home()?, &command),
         Command::Release { window } => release::run(&context, &home()?, window),
+        Command::Policy(command) => policy::run(&context, &command),
         Command::Doctor { no_report } => doctor::run(&context, &home()?, no_report),
         Command::Bundle(Bundle::Out(args)) => bundle::out(&context, &home()?, &args),
         Command::Bundle(Bundle::In { file }) => bundle::take_in(&home()?, &file),

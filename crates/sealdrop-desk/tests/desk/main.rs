@@ -16,6 +16,7 @@ mod joining;
 mod keys;
 mod machines;
 mod offline;
+mod policy;
 mod recovery;
 #[path = "../../../sealdrop-open/tests/open/sealed.rs"]
 mod sealed;
