@@ -10,12 +10,13 @@ use sealdrop_client::system;
 use sealdrop_core::address::Address;
 use sealdrop_core::roster::MAX_LIFE;
 use sealdrop_core::time::Time;
+use sealdrop_policy::import::import;
 use sealdrop_policy::render::Served;
 use sealdrop_policy::{Finding, MAX_POLICY, Policy, Severity, Surroundings};
 use serde_json::json;
 
 use crate::context::{Answer, Context};
-use crate::home::{Home, unwritable};
+use crate::home::{Home, check_free, unwritable};
 use crate::keys;
 
 /// What to do with a policy.
@@ -30,6 +31,16 @@ pub(crate) enum Command {
     },
     /// Write SECURITY.md, security.txt (RFC 9116) and a code of the drop address from a policy
     Render(Box<Render>),
+    /// Draft a policy from a SECURITY.md in prose
+    ///
+    /// Every line of the draft names the line that it was guessed from. What is damaged, missing or was not understood is listed, and never completed.
+    Import {
+        /// The prose, in Markdown
+        file: PathBuf,
+        /// The draft; without it it goes to standard output. A file that is there is not replaced
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// The JSON Schema of policy.toml, for editors
     Schema,
 }
@@ -62,6 +73,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Answer> {
     match command {
         Command::Lint { file } => lint(file, address()),
         Command::Render(args) => render(args, address()),
+        Command::Import { file, out } => draft(file, out.as_deref()),
         Command::Schema => {
             let schema = Policy::json_schema();
             let text = format!("{schema:#}");
@@ -135,6 +147,24 @@ fn lint(file: &Path, address: Option<Address>) -> Result<Answer> {
     );
     answer.failed = errors > 0;
     Ok(answer)
+}
+
+fn draft(file: &Path, out: Option<&Path>) -> Result<Answer> {
+    let draft = import(&text_of(file)?);
+    let json = json!({ "toml": draft.toml, "open": draft.open, "unread": draft.unread });
+    let Some(path) = out else {
+        return Ok(Answer::verbatim(json, draft.toml.trim_end()));
+    };
+    check_free(path)?;
+    fs::write(path, &draft.toml).map_err(|error| unwritable(path, error))?;
+    let said = format!(
+        "{} is a draft: {} to decide, {} not read; they are listed at its end. Then `sealdrop-desk policy lint {}`",
+        path.display(),
+        draft.open.len(),
+        draft.unread.len(),
+        path.display()
+    );
+    Ok(Answer::verbatim(json, said))
 }
 
 fn render(args: &Render, ours: Option<Address>) -> Result<Answer> {

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod fields;
 mod finding;
+pub mod import;
 mod lint;
 mod policy;
 pub mod render;
