@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod fields;
 mod finding;
+pub mod form;
 pub mod import;
 mod lint;
 mod policy;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod calendar;
 #[cfg(test)]
+mod form;
+#[cfg(test)]
 mod import;
 #[cfg(test)]
 mod refused;

@@ -9,7 +9,9 @@ use sealdrop_policy::render::Served;
 use sealdrop_policy::schema::{CveBy, SafeHarborMode};
 use sealdrop_policy::{Policy, Surroundings};
 
-fn policy(name: &str) -> Policy {
+/// A policy of `policies/`.
+#[track_caller]
+pub(crate) fn policy(name: &str) -> Policy {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
     let text = fs::read_to_string(root.join(format!("{name}.toml"))).unwrap();
     Policy::parse(&text).unwrap_or_else(|findings| panic!("{name}: {findings:#?}"))
