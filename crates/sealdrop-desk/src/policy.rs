@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sealdrop_client::system;
+use sealdrop_client::{show, system};
 use sealdrop_core::address::Address;
 use sealdrop_core::roster::MAX_LIFE;
 use sealdrop_core::time::Time;
@@ -41,6 +41,13 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// What a new policy says otherwise than an old one
+    Diff {
+        /// The old one
+        before: PathBuf,
+        /// The new one
+        after: PathBuf,
+    },
     /// The JSON Schema of policy.toml, for editors
     Schema,
 }
@@ -74,6 +81,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Answer> {
         Command::Lint { file } => lint(file, address()),
         Command::Render(args) => render(args, address()),
         Command::Import { file, out } => draft(file, out.as_deref()),
+        Command::Diff { before, after } => diff(before, after),
         Command::Schema => {
             let schema = Policy::json_schema();
             let text = format!("{schema:#}");
@@ -147,6 +155,28 @@ fn lint(file: &Path, address: Option<Address>) -> Result<Answer> {
     );
     answer.failed = errors > 0;
     Ok(answer)
+}
+
+fn diff(before: &Path, after: &Path) -> Result<Answer> {
+    let changes = read(before)?.1.changes(&read(after)?.1);
+    let lines = changes
+        .iter()
+        .map(|change| match (&change.before, &change.after) {
+            (None, Some(after)) => format!("{}: now {after}", change.path),
+            (Some(before), None) => format!("{}: no longer {before}", change.path),
+            (before, after) => {
+                let text = |value: &Option<String>| value.clone().unwrap_or_default();
+                format!("{}: {} -> {}", change.path, text(before), text(after))
+            }
+        });
+    // It may be somebody else's policy.
+    let lines: Vec<String> = lines.map(|line| show::line(&line)).collect();
+    let said = if lines.is_empty() {
+        "they say the same".to_owned()
+    } else {
+        lines.join("\n")
+    };
+    Ok(Answer::verbatim(json!({ "changes": changes }), said))
 }
 
 fn draft(file: &Path, out: Option<&Path>) -> Result<Answer> {

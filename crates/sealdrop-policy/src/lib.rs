@@ -4,6 +4,7 @@
 //! [`schema`] has the types. Like the core, this reads no clock, file or network: the day of today comes from the caller.
 
 pub mod clock;
+mod diff;
 pub mod fields;
 mod finding;
 pub mod form;
@@ -14,6 +15,7 @@ pub mod render;
 mod rule;
 pub mod schema;
 
+pub use diff::Change;
 pub use finding::{Finding, Severity};
 pub use lint::Surroundings;
 pub use policy::{MAX_POLICY, Policy};

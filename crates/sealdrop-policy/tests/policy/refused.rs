@@ -195,3 +195,31 @@ fn a_contact_that_resolves_to_nothing_is_found() {
         );
     }
 }
+
+#[test]
+fn a_diff_names_every_value_that_is_another() {
+    let before = Policy::parse(&format!("{GOOD}[clocks]\nack = \"5bd\"\n")).unwrap();
+    let after = GOOD.replace("security@", "help@");
+    let after = format!("{after}[credit]\noffer = true\n");
+    let changes = before.changes(&Policy::parse(&after).unwrap());
+    let said: Vec<_> = changes
+        .iter()
+        .map(|c| {
+            format!(
+                "{}: {:?} {:?}",
+                c.path,
+                c.before.as_deref(),
+                c.after.as_deref()
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "channels.0.uri: Some(\"mailto:security@project.org\") Some(\"mailto:help@project.org\")",
+            "clocks.ack: Some(\"5bd\") Some(\"none\")",
+            "credit.offer: Some(\"false\") Some(\"true\")",
+        ]
+    );
+    assert_eq!(before.changes(&before), []);
+}
