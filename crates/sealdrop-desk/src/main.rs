@@ -19,6 +19,7 @@ mod filing;
 mod home;
 mod inbox;
 mod init;
+mod interview;
 mod judge;
 mod keyring;
 mod keys;

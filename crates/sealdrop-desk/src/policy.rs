@@ -1,7 +1,7 @@
 //! `policy`: a SECURITY.md that runs. docs/policy.md.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
@@ -17,11 +17,18 @@ use serde_json::json;
 
 use crate::context::{Answer, Context};
 use crate::home::{Home, check_free, unwritable};
+use crate::interview::interview;
 use crate::keys;
 
 /// What to do with a policy.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Write a new policy from a few questions
+    New {
+        /// The file; one that is there is not replaced
+        #[arg(default_value = "policy.toml")]
+        file: PathBuf,
+    },
     /// Check a policy: what cannot be kept, and what will disappoint somebody
     ///
     /// Every finding has a line, a column, a reason, and what mends it. Errors are what `publish --policy` refuses; warnings are not.
@@ -78,6 +85,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Answer> {
         home.profile().ok()?.address().ok()
     };
     match command {
+        Command::New { file } => new(file, address()),
         Command::Lint { file } => lint(file, address()),
         Command::Render(args) => render(args, address()),
         Command::Import { file, out } => draft(file, out.as_deref()),
@@ -155,6 +163,19 @@ fn lint(file: &Path, address: Option<Address>) -> Result<Answer> {
     );
     answer.failed = errors > 0;
     Ok(answer)
+}
+
+fn new(file: &Path, address: Option<Address>) -> Result<Answer> {
+    check_free(file)?;
+    let address = address.map(|address| address.to_string());
+    let (mut input, mut out) = (io::stdin().lock(), io::stderr().lock());
+    let text = interview(address.as_deref(), &mut input, &mut out)?;
+    fs::write(file, &text).map_err(|error| unwritable(file, error))?;
+    let file = file.display();
+    let said = format!(
+        "{file} is written. docs/policy.md has what else can stand in it; then\n\n  sealdrop-desk policy lint {file}\n  sealdrop-desk publish --policy {file}"
+    );
+    Ok(Answer::verbatim(json!({ "file": file.to_string() }), said))
 }
 
 fn diff(before: &Path, after: &Path) -> Result<Answer> {
