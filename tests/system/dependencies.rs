@@ -7,8 +7,9 @@ use std::{env, fs};
 use sealdrop_tests::{root, rust_files, succeed};
 
 /// Our crates, and those of ours that each may depend on.
-const DIRECTION: [(&str, &[&str]); 6] = [
+const DIRECTION: [(&str, &[&str]); 7] = [
     ("sealdrop-core", &[]),
+    ("sealdrop-policy", &["sealdrop-core"]),
     ("sealdrop-open", &["sealdrop-core"]),
     ("sealdrop-client", &["sealdrop-core"]),
     (
@@ -17,9 +18,14 @@ const DIRECTION: [(&str, &[&str]); 6] = [
     ),
     (
         "sealdrop-desk",
-        &["sealdrop-core", "sealdrop-client", "sealdrop-open"],
+        &[
+            "sealdrop-core",
+            "sealdrop-client",
+            "sealdrop-open",
+            "sealdrop-policy",
+        ],
     ),
-    ("sealdrop-server", &["sealdrop-core"]),
+    ("sealdrop-server", &["sealdrop-core", "sealdrop-policy"]),
 ];
 
 #[test]

@@ -111,6 +111,24 @@ pub(crate) fn read(file: &Path) -> Result<(String, Policy)> {
     Ok((text, policy))
 }
 
+/// What `publish --policy` takes: a policy.toml that is not refused, or prose.
+pub(crate) fn to_publish(file: &Path) -> Result<String> {
+    let is_toml = file
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    if is_toml {
+        return Ok(read(file)?.0);
+    }
+    let text = text_of(file)?;
+    if text.len() > MAX_POLICY {
+        bail!(
+            "the policy {} is longer than 256 KiB: shorten it, or link to the rest",
+            file.display()
+        );
+    }
+    Ok(text)
+}
+
 fn text_of(file: &Path) -> Result<String> {
     let size = fs::metadata(file).map(|meta| meta.len());
     if size.is_ok_and(|size| size > 16 * MAX_POLICY as u64) {
@@ -133,7 +151,7 @@ fn listed(file: &Path, findings: &[Finding]) -> String {
 fn lint(file: &Path, address: Option<Address>) -> Result<Answer> {
     let text = text_of(file)?;
     let around = Surroundings {
-        today: timestamp(system::now())?.to_zoned(TimeZone::UTC).date(),
+        today: today()?,
         address,
     };
     let findings = match Policy::parse(&text) {
@@ -241,7 +259,7 @@ fn rendered(policy: &Policy, address: Option<&Address>) -> Result<Vec<(&'static 
         let served = Served {
             origin: address.origin.to_string(),
             address: Some(address.clone()),
-            expires: timestamp(Time(system::now().0 + MAX_LIFE))?,
+            expires: Time(system::now().0 + MAX_LIFE),
         };
         files.push(("security.txt", policy.security_txt(&served)));
         files.push(("drop-address.svg", keys::svg(address)?));
@@ -299,6 +317,9 @@ fn compare(dir: &Path, files: &[(&str, String)]) -> Answer {
     answer
 }
 
-fn timestamp(time: Time) -> Result<Timestamp> {
-    Timestamp::from_second(i64::try_from(time.0)?).context("the clock of this machine is wrong")
+/// The day in UTC.
+fn today() -> Result<jiff::civil::Date> {
+    let now = i64::try_from(system::now().0)?;
+    let now = Timestamp::from_second(now).context("the clock of this machine is wrong")?;
+    Ok(now.to_zoned(TimeZone::UTC).date())
 }

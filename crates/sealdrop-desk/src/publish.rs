@@ -10,7 +10,7 @@ use sealdrop_core::encoding::sha256;
 use sealdrop_core::key::{BoxKey, BoxSecret, LogRole};
 use sealdrop_core::log::checkpoint::log_name;
 use sealdrop_core::note::Vkey;
-use sealdrop_core::roster::{Draft, MAX_AHEAD, MAX_LIFE, MAX_POLICY, Roster};
+use sealdrop_core::roster::{Draft, MAX_AHEAD, MAX_LIFE, Roster};
 use sealdrop_core::time::Time;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ use crate::ledger::Listed;
 use crate::rosters::{
     Pending, Rosters, differences, give_up_outgoing, outgoing, set_outgoing, used_epoch,
 };
-use crate::{limits, remote};
+use crate::{limits, policy, remote};
 
 /// How long a roster is good for.
 const DAYS: u64 = 90;
@@ -44,7 +44,7 @@ pub(crate) struct Publish {
     /// Accept that the server has another log key than the roster before, because it was restored or replaced
     #[arg(long)]
     new_log: bool,
-    /// The policy that reporters are shown: a text of up to 256 KiB
+    /// The policy: a policy.toml, which is checked first (`policy lint`), or a text that reporters are shown; up to 256 KiB
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Length of a window in seconds, at most a week; it can never change later [default: 21600]
@@ -478,17 +478,7 @@ fn draft(
         None => first(profile, origin, log.clone())?,
     };
     let policy = match (&args.policy, latest) {
-        (Some(path), _) => {
-            let policy = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the policy {} as text", path.display()))?;
-            if policy.len() > MAX_POLICY {
-                bail!(
-                    "the policy {} is longer than 256 KiB: shorten it, or link to the rest",
-                    path.display()
-                );
-            }
-            policy
-        }
+        (Some(path), _) => policy::to_publish(path)?,
         (None, Some(latest)) => latest.policy().to_owned(),
         (None, None) => String::new(),
     };

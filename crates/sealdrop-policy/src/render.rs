@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use sealdrop_core::address::Address;
+use sealdrop_core::time::Time;
 
 use crate::clock::Clock;
 use crate::fields;
@@ -21,7 +22,7 @@ pub struct Served {
     /// The box's drop address, if there is a box.
     pub address: Option<Address>,
     /// When the file is to be fetched again; RFC 9116 wants it within a year.
-    pub expires: Timestamp,
+    pub expires: Time,
 }
 
 impl Policy {
@@ -66,9 +67,12 @@ impl Policy {
         for contact in &named {
             field("Contact", contact);
         }
+        let expires = i64::try_from(served.expires.0).ok();
+        let expires = expires.and_then(|at| Timestamp::from_second(at).ok());
+        let expires = expires.unwrap_or(Timestamp::MAX);
         field(
             "Expires",
-            &served.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            &expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         );
         for key in self
             .channels

@@ -96,3 +96,23 @@ fn the_schema_for_editors_is_the_one_that_is_checked() {
     assert_eq!(schema["required"], serde_json::json!(["schema", "project"]));
     assert_eq!(schema["additionalProperties"], false);
 }
+
+#[test]
+fn a_policy_that_cannot_be_kept_is_not_published() {
+    let bench = Bench::new();
+    let bad = keep(&bench, "bad.toml", &POLICY.replace("5bd", "soon"));
+    bench.desk("ana", &["publish", "--policy", &bad]).fails(
+        1,
+        &[
+            "bad.toml is refused:",
+            "bad.toml:11:7: error: `soon` is no time",
+        ],
+    );
+    assert_eq!(bench.server.roster().epoch(), 1);
+    let good = keep(&bench, "good.toml", POLICY);
+    bench.desk("ana", &["publish", "--policy", &good]).ok();
+    assert!(bench.server.roster().is_policy(POLICY.as_bytes()));
+    // Prose is shown, and executes nothing.
+    let prose = keep(&bench, "policy.md", "Write to us.");
+    bench.desk("ana", &["publish", "--policy", &prose]).ok();
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use jiff::civil::date;
+use sealdrop_core::time::Time;
 use sealdrop_policy::clock::Clock;
 use sealdrop_policy::render::Served;
 use sealdrop_policy::schema::{CveBy, SafeHarborMode};
@@ -157,7 +158,7 @@ fn security_txt_has_every_contact_in_order_and_expires_once() {
     let served = Served {
         origin: "https://drop.example.org".into(),
         address: None,
-        expires: "2027-02-01T00:00:00Z".parse().unwrap(),
+        expires: Time(1_801_440_000),
     };
     assert_eq!(
         policy("pyflashbackup").security_txt(&served),

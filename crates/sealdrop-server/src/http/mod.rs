@@ -7,9 +7,12 @@ mod log;
 mod member;
 mod nonces;
 mod pace;
+mod policy;
 mod sink;
 mod uploads;
 mod windows;
+
+pub(crate) use policy::Pages;
 
 use std::sync::Arc;
 
@@ -133,6 +136,12 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Arc<App>>)> {
         (Method::GET, "/log/tile/{level}/{*number}", get(log::tile)),
         (Method::POST, "/log/cosign", post(log::cosign)),
         (Method::GET, "/log/cosigned", get(log::cosigned)),
+        (Method::GET, "/SECURITY.md", get(policy::security_md)),
+        (
+            Method::GET,
+            "/.well-known/security.txt",
+            get(policy::security_txt),
+        ),
     ]
 }
 

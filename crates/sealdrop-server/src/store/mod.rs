@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -33,6 +33,7 @@ use sealdrop_core::time::Window;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, StartError};
+use crate::http::Pages;
 use crate::system::Clock;
 use disk::Disk;
 use folder::Folder;
@@ -97,6 +98,27 @@ pub(crate) struct Rosters {
     pub(crate) previous: Option<Roster>,
     /// The answer to `GET /v1/box`.
     pub(crate) policy: String,
+    /// What is published of it, once somebody has asked.
+    pages: OnceLock<Option<Pages>>,
+}
+
+impl Rosters {
+    pub(crate) fn new(current: Roster, previous: Option<Roster>, policy: String) -> Self {
+        Self {
+            current,
+            previous,
+            policy,
+            pages: OnceLock::new(),
+        }
+    }
+
+    /// What is published of the policy in force; `None` if it is prose.
+    pub(crate) fn pages(&self) -> Option<&Pages> {
+        let pages = self
+            .pages
+            .get_or_init(|| Pages::of(&self.current, &self.policy));
+        pages.as_ref()
+    }
 }
 
 /// The latest checkpoint.

@@ -376,11 +376,7 @@ fn rosters(
         return Ok(None);
     };
     let previous = latest.next().transpose()?.map(|(roster, _)| roster);
-    Ok(Some(Rosters {
-        current,
-        previous,
-        policy,
-    }))
+    Ok(Some(Rosters::new(current, previous, policy)))
 }
 
 /// The edge of the published tree, which must be the one that the last checkpoint signs.

@@ -690,11 +690,7 @@ impl Writer {
             w.set_meta("window", &roster.window_length().to_string())
         })?;
         let previous = before.map(|before| before.current.clone());
-        let rosters = Rosters {
-            current: roster,
-            previous,
-            policy,
-        };
+        let rosters = Rosters::new(roster, previous, policy);
         *self
             .shared
             .rosters

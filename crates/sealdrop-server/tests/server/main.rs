@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod members;
 mod openapi;
+mod policy;
 mod program;
 mod requests;
 mod support;
