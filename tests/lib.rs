@@ -292,6 +292,13 @@ pub fn node() -> Option<PathBuf> {
     (tool("node").is_some() && dir.join("node_modules/age-encryption").is_dir()).then_some(dir)
 }
 
+/// The folder with Python's `sectxt`, if `cargo xtask tools` unpacked it.
+#[must_use]
+pub fn sectxt() -> Option<PathBuf> {
+    let dir = target().join("tools/sectxt");
+    (tool("python3").is_some() && dir.join("sectxt").is_dir()).then_some(dir)
+}
+
 /// Says, loudly, that a test could not do its work on this machine. `cargo xtask test` counts and prints it at the end.
 pub fn skip(test: &str, why: &str) {
     eprintln!("SKIPPED {test}: {why}");

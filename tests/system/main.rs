@@ -36,6 +36,8 @@ mod learner;
 #[path = "../../crates/sealdrop-open/tests/open/maker.rs"]
 mod maker;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod recorder;

@@ -15,7 +15,7 @@ Usage: cargo xtask <command>
 
   try [--keep DIR]     a box, a server, a report and its opening, in a temporary folder; --keep leaves them in DIR
   test [--strict]      formatting, clippy, every test and cargo-deny; --strict fails on what is skipped
-  tools                only fetch what the tests need: Debian and npm parts, Go age, cargo-deny
+  tools                only fetch what the tests need: Debian and npm parts, Go age, sectxt, cargo-deny
   fuzz [--seconds N] [TARGET…]
                        fuzz each parser of remote bytes for N seconds (default 60); needs a nightly toolchain
   soak [--rounds N]    the crash test, 200 rounds: kill -9 at random moments, then audit

@@ -92,6 +92,7 @@ fn fetch(steps: &mut Steps) {
     steps.step("Debian parts", tools::debian);
     steps.step("npm parts", tools::npm);
     steps.step("Go age", tools::go_age);
+    steps.step("sectxt", tools::sectxt);
 }
 
 fn quiet(log: &str, arguments: &str) -> Result<Outcome> {

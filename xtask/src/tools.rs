@@ -10,10 +10,11 @@ use anyhow::{Result, bail};
 use crate::step::{Outcome, cargo, on_path, run};
 
 /// Programs that the tests call, and the Debian package of each.
-const DEBIAN: [(&str, &str); 7] = [
+const DEBIAN: [(&str, &str); 8] = [
     ("bsdtar", "libarchive-tools"),
     ("tar", "tar"),
     ("python3", "python3"),
+    ("pip3", "python3-pip"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("tor", "tor"),
@@ -23,6 +24,7 @@ const DEBIAN: [(&str, &str); 7] = [
 /// Fixed, so that a release of theirs does not change the outcome of our tests.
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";
+const SECTXT: &str = "0.9.8";
 
 /// Where tools are unpacked.
 fn tools() -> PathBuf {
@@ -111,6 +113,33 @@ pub(crate) fn npm() -> Result<Outcome> {
     match run("npm", &mut install) {
         Ok(_) => Ok(Outcome::Ok("installed in tests/node/node_modules".into())),
         Err(error) => Ok(Outcome::Skipped(format!("npm ci: {error:#}"))),
+    }
+}
+
+/// `sectxt` from PyPI, which validates security.txt.
+pub(crate) fn sectxt() -> Result<Outcome> {
+    let dir = tools().join("sectxt");
+    let stamp = dir.join(format!("sectxt-{SECTXT}.dist-info"));
+    if stamp.exists() {
+        return Ok(Outcome::Ok(SECTXT.into()));
+    }
+    if !on_path("python3") {
+        return Ok(Outcome::Skipped(
+            "python3 is missing: security.txt is not validated".into(),
+        ));
+    }
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input"])
+        .args(["--disable-pip-version-check", "--root-user-action=ignore"])
+        .arg("--target")
+        .arg(&dir)
+        .arg(format!("sectxt=={SECTXT}"));
+    match run("pip", &mut pip) {
+        Ok(_) => Ok(Outcome::Ok(format!("{SECTXT}, from PyPI"))),
+        Err(error) => Ok(Outcome::Skipped(format!("pip: {error:#}"))),
     }
 }
 
