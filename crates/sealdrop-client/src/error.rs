@@ -134,10 +134,7 @@ impl ClientError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Name { .. }
-            | Self::Refused { .. }
-            | Self::ProxyDown { .. }
-            | Self::ProxyFailed { .. } => true,
+            error if error.is_unreached() => true,
             Self::Timeout { .. } | Self::Lost { .. } => true,
             // There is no room until drops expire or somebody makes some: that takes longer than anybody waits.
             Self::Status {
@@ -147,6 +144,17 @@ impl ClientError {
             Self::Status { status, .. } => matches!(status, 408 | 502 | 503 | 504),
             _ => false,
         }
+    }
+
+    /// Whether the server was never spoken to: no name, no connection, no proxy.
+    pub(crate) fn is_unreached(&self) -> bool {
+        matches!(
+            self,
+            Self::Name { .. }
+                | Self::Refused { .. }
+                | Self::ProxyDown { .. }
+                | Self::ProxyFailed { .. }
+        )
     }
 }
 

@@ -118,7 +118,11 @@ impl Client {
     /// Those of the connection and the server; [`FeedError::Listing`].
     pub fn feed_listing(&self) -> Result<Listing, FeedError> {
         let get = || self.get("/v1/feed", MAX_LISTING);
-        let bytes = self.patiently(&AtomicBool::new(false), get)?;
+        let bytes = match get() {
+            // Whoever has no network, or has not started Tor, is told at once.
+            Err(error) if !error.is_unreached() => self.patiently(&AtomicBool::new(false), get)?,
+            first => first?,
+        };
         Listing::parse(&bytes)
     }
 

@@ -108,28 +108,15 @@ impl Phrase {
     }
 }
 
-/// The word of the list with the fewest edits to `word`, the first of them on a tie.
+/// The word of the list with the fewest edits to `word`, two letters that changed places being one; the first of them on a tie. Long input counts only by
+/// its beginning.
 fn nearest_word(word: &str) -> &'static str {
+    let word: String = word.chars().take(32).collect();
     let list = Language::English.word_list();
     list.iter()
         .copied()
-        .min_by_key(|candidate| edits(word, candidate))
+        .min_by_key(|candidate| strsim::osa_distance(&word, candidate))
         .expect("the word list is not empty")
-}
-
-/// Levenshtein distance, over characters; long input counts only by its first 32.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(32).collect(), b.chars().collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The keys of one conversation, all derived from the phrase and the box.
@@ -208,13 +195,18 @@ mod tests {
 
     #[test]
     fn phrase_typed_with_a_slip_of_the_finger() {
-        check(
-            &WORDS.replace("sausage", "sausge"),
-            &PhraseError::UnknownWord {
+        let unknown = |typed: &str, nearest| {
+            let error = PhraseError::UnknownWord {
                 position: 6,
-                nearest: "sausage",
-            },
-        );
+                nearest,
+            };
+            check(&WORDS.replace("sausage", typed), &error);
+        };
+        unknown("sausge", "sausage");
+        // Two letters that changed places, the commonest slip.
+        unknown("saeson", "season");
+        unknown("veiw", "view");
+        unknown("jewle", "jewel");
         check(&WORDS.replace("yellow", "year"), &PhraseError::Checksum);
         check("legal winner", &PhraseError::Count(2));
         check("", &PhraseError::Count(0));

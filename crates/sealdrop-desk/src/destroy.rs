@@ -145,7 +145,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
             path.display()
         ));
     }
-    lines.push("Whatever else has a copy of the identity still opens those reports: backups of keyring.age, files of `keys export-identity`, other machines of yours; and so does every other member to whom they were sealed. A solid-state disk may keep the old keyring for a while, sealed with its passphrase.".into());
+    lines.push("Whatever else has a copy of the identity still opens those reports: backups of keyring.age, files of `keys export-identity`, other machines of yours; and so does every other member to whom they were sealed. A member who reseals these cases later gives you their keys again. A solid-state disk may keep the old keyring for a while, sealed with its passphrase.".into());
     let json = json!({
         "destroyed": fingerprints,
         "drops": loss.drops.len(),

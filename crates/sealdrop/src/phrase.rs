@@ -64,7 +64,7 @@ fn ask(
         for word in typed.split_whitespace() {
             if let Some(nearest) = unknown(word) {
                 output.note(&format!(
-                    "Word {} is not in the word list; the nearest is \u{201c}{nearest}\u{201d}. Go on from that word.",
+                    "Word {} is not in the word list; the nearest is \u{201c}{nearest}\u{201d}. Type it again.",
                     words.len() + 1
                 ));
                 break;

@@ -239,7 +239,9 @@ fn ask_report(form: &mut Form, output: &Output) -> Result<(), Failure> {
 
 /// Several lines, ended by one with a single full stop, or by the end of input.
 fn lines(question: &str, output: &Output) -> Result<String, Failure> {
-    output.note(&format!("{question}\n  (end with a line that holds only a full stop; or stop, and use --edit for your editor)"));
+    output.note(&format!(
+        "{question}\n  (end with a line that holds only a full stop)"
+    ));
     lines_from(io::stdin().lock())
 }
 

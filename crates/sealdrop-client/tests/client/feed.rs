@@ -415,3 +415,21 @@ fn a_segment_that_is_refused_ends_those_that_would_try_again() {
     );
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
+
+/// Nobody waits for a network that is not there: with this pause the test would not end.
+#[test]
+fn who_reaches_nothing_is_told_at_once() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let options = Options {
+        pause: Duration::from_secs(3_600),
+        ..crate::options()
+    };
+    let client = Client::new(&format!("http://{free}").parse().unwrap(), options).unwrap();
+    assert!(matches!(
+        client.feed_listing(),
+        Err(FeedError::Client(ClientError::Refused { .. }))
+    ));
+}
