@@ -3,11 +3,10 @@
 //! [`Client::feed_listing`], then [`Client::read_feed`]: which requests they make, and in which order, follows from the box and from when the feed was
 //! read before, if a [`State`] says so. What the slips that were found say is for the caller to open.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealdrop_core::encoding::{self, MAX_DECIMAL};
-use sealdrop_core::key::{PublicKey, VoiceRole};
 use sealdrop_core::log::checkpoint::Checkpoint;
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::roster::{MAX_AHEAD, Roster};
@@ -17,6 +16,7 @@ use sealdrop_core::state::State;
 use sealdrop_core::time::{Time, Window};
 use serde::Deserialize;
 
+use crate::rosters::Rosters;
 use crate::{Client, ClientError, Log, LookupError, VerifiedBox, lanes};
 
 /// The most slips of a window. docs/protocol.md, "Roster".
@@ -107,10 +107,6 @@ pub struct Feed {
     pub is_another_log: bool,
 }
 
-/// Rosters of one box, each once, by epoch.
-#[derive(Clone, Debug)]
-pub struct Rosters(BTreeMap<u64, Roster>);
-
 impl Client {
     /// `GET /v1/feed`: the segments that are there.
     ///
@@ -158,8 +154,8 @@ impl Client {
         let kept = Time(now.0.saturating_sub(roster.retention()));
         let first = segments.first().map(|leaf| leaf.window.start(length));
         let rosters = self.rosters_since(roster, first.map_or(kept, |first| first.min(kept)))?;
-        let issued = rosters.0.values().next().map(Roster::issued);
-        let begins = Window(issued.map_or(kept, |i| i.max(kept)).window(length).0 + 1);
+        let issued = rosters.oldest().issued();
+        let begins = Window(issued.max(kept).window(length).0 + 1);
 
         let mut before = known
             .filter(|known| !known.is_fetched_again)
@@ -231,15 +227,14 @@ impl Client {
 
     /// The rosters back to the one that was in force at `oldest`.
     fn rosters_since(&self, current: &Roster, oldest: Time) -> Result<Rosters, FeedError> {
-        let mut rosters = BTreeMap::from([(current.epoch(), current.clone())]);
-        let mut issued = current.issued();
+        let mut rosters = Rosters::new(current.clone(), oldest);
         for epoch in (1..current.epoch()).rev().take(MAX_EPOCHS as usize) {
-            if issued <= oldest {
+            if rosters.reach_back() {
                 break;
             }
             let file = match self.patiently(&AtomicBool::new(false), || self.fetch_box_at(epoch)) {
                 Ok(file) => file,
-                // Epochs rise by one or more.
+                // It was given up, or never was (epochs rise by one or more), or is hidden.
                 Err(error) if error.status() == Some(404) => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -249,10 +244,9 @@ impl Client {
                 .map(|older| older.roster().clone())
                 .filter(|older| older.epoch() == epoch)
                 .ok_or(FeedError::Roster(epoch))?;
-            issued = roster.issued();
-            rosters.insert(epoch, roster);
+            rosters.add(roster);
         }
-        Ok(Rosters(rosters))
+        Ok(rosters)
     }
 
     /// A feed is hundreds of requests, and one that breaks is made again, unless it is `over` for another reason.
@@ -405,33 +399,4 @@ impl Listing {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-impl Rosters {
-    /// The voice key of a member in the roster of an epoch.
-    #[must_use]
-    pub fn voice(&self, epoch: u64, member: &str) -> Option<PublicKey<VoiceRole>> {
-        voice(self.0.get(&epoch)?, member)
-    }
-
-    /// Whether what `member` signed under `epoch` is the team's when it was logged in the window that began at `start`: the roster in force then names the
-    /// same key, or is older than the one of `epoch`.
-    #[must_use]
-    pub fn is_of_the_team(&self, epoch: u64, member: &str, start: Time) -> bool {
-        let by_date = self
-            .0
-            .values()
-            .rev()
-            .find(|roster| roster.issued() <= start);
-        let in_force = by_date.or_else(|| self.0.values().next());
-        in_force.is_some_and(|roster| {
-            let signed = self.voice(epoch, member);
-            signed.is_some() && (roster.epoch() < epoch || voice(roster, member) == signed)
-        })
-    }
-}
-
-fn voice(roster: &Roster, member: &str) -> Option<PublicKey<VoiceRole>> {
-    let member = roster.members().iter().find(|other| other.name == member)?;
-    Some(member.voice.key().clone())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use sealdrop_client::feed::{Feed, Known};
-use sealdrop_client::{Found, show, system};
+use sealdrop_client::{Found, Standing, show, system};
 use sealdrop_core::drop::archive;
 use sealdrop_core::encoding;
 use sealdrop_core::log::leaf::Leaf;
@@ -123,7 +123,9 @@ impl Shown<'_> {
     fn all(&mut self, conversation: &Conversation) -> (String, serde_json::Map<String, Value>) {
         let mut messages = Vec::new();
         let mut incomplete = Vec::new();
-        let is_empty = conversation.said.is_empty() && conversation.forged.is_empty();
+        let is_empty = conversation.said.is_empty()
+            && conversation.forged.is_empty()
+            && conversation.unchecked.is_empty();
         if is_empty {
             self.text.push_str(&format!(
                 "{} A phrase that was never used with this box looks the same.\n",
@@ -164,7 +166,24 @@ impl Shown<'_> {
                 self.at(*window),
             ));
         }
+        for (window, epoch) in &conversation.unchecked {
+            self.text.push_str(&format!(
+                "\n{} a slip of {} came for you that cannot be checked: the server does not show roster {epoch}. Take it for nobody's.\n",
+                self.output.out(Style::Red, "NOT CHECKED:"),
+                self.at(*window),
+            ));
+        }
+        if conversation.stale > 0 {
+            self.text.push_str(&format!(
+                "\nLeft out: {}, under a roster that was past when the server put it into the feed. It is an old one, sent again.\n",
+                match conversation.stale {
+                    1 => "1 slip".into(),
+                    n => format!("{n} slips, each"),
+                }
+            ));
+        }
         let feed = self.read();
+        let not_shown = self.not_shown();
         let fields = fields! {
             "answered": !messages.is_empty(),
             "state": state.map(|state| state.name),
@@ -172,6 +191,9 @@ impl Shown<'_> {
             "messages": messages,
             "incomplete": incomplete,
             "forged": conversation.forged.iter().map(|window| window.0).collect::<Vec<_>>(),
+            "unchecked": conversation.unchecked.iter().map(|(window, epoch)| json!({ "window": window.0, "epoch": epoch })).collect::<Vec<_>>(),
+            "stale": conversation.stale,
+            "not_shown": not_shown,
             "feed": feed,
         };
         (std::mem::take(&mut self.text), fields)
@@ -179,7 +201,7 @@ impl Shown<'_> {
 
     /// One message, whole; `None` for parts that make none.
     fn message(&mut self, said: &Said, message: Option<Message>) -> Value {
-        let (envelope, is_of_the_team) = (said.envelope(), said.is_of_the_team);
+        let (envelope, is_of_the_team) = (said.envelope(), said.is_of_the_team());
         // Handles are plain ASCII by the rules of the part.
         let what = match said.kind() {
             PartKind::Ack => "has your report",
@@ -195,11 +217,18 @@ impl Shown<'_> {
             self.at(said.window),
             self.output.out(Style::Bold, &envelope.member)
         ));
-        if !is_of_the_team {
+        let member = &envelope.member;
+        let why = match said.standing {
+            Standing::Team => None,
+            Standing::Left => Some(format!("it was logged after {member} had left the team.")),
+            Standing::Unclear => Some(format!(
+                "{member} has left the team, and the server does not show the rosters that say when."
+            )),
+        };
+        if let Some(why) = why {
             self.text.push_str(&format!(
-                "    {} it was logged after {} had left the team.\n",
+                "    {} {why}\n",
                 self.output.out(Style::Red, "NOT THE TEAM'S:"),
-                envelope.member
             ));
         }
         let mut json = json!({
@@ -308,7 +337,7 @@ impl Shown<'_> {
     fn incomplete(&mut self, said: &Said) -> Value {
         let (here, parts) = said.parts();
         let member = &said.envelope().member;
-        let whose = if said.is_of_the_team {
+        let whose = if said.is_of_the_team() {
             ""
         } else {
             ", who had left the team"
@@ -322,7 +351,7 @@ impl Shown<'_> {
             "member": member,
             "kind": said.kind().as_str(),
             "window": said.window.0,
-            "team": said.is_of_the_team,
+            "team": said.is_of_the_team(),
             "parts_here": here,
             "parts": parts,
         })
@@ -383,6 +412,21 @@ impl Shown<'_> {
             "last": last,
             "missing": missing,
         })
+    }
+
+    /// The rosters that were in force meanwhile and that the server does not show: pairs of the first and the last epoch.
+    fn not_shown(&mut self) -> Vec<[u64; 2]> {
+        let gaps = self.feed.rosters.not_shown();
+        for gap in &gaps {
+            let which = match (gap.start(), gap.end()) {
+                (first, last) if first == last => format!("Roster {first} was"),
+                (first, last) => format!("Rosters {first} to {last} were"),
+            };
+            self.text.push_str(&format!(
+                "{which} not shown: given up by the project, or the server hides who left the team, or what was answered.\n"
+            ));
+        }
+        gaps.iter().map(|gap| [*gap.start(), *gap.end()]).collect()
     }
 
     fn end(&self, window: Window) -> Time {

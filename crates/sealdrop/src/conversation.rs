@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealdrop_client::feed::{FoundSlip, Rosters};
+use sealdrop_client::feed::FoundSlip;
+use sealdrop_client::{Rosters, Standing};
 use sealdrop_core::key::BoxKey;
 use sealdrop_core::phrase::ReporterKeys;
-use sealdrop_core::slip::PartKind;
 use sealdrop_core::slip::message::{Assembly, Date, Envelope, Message, MessageError};
+use sealdrop_core::slip::{Part, PartKind};
 use sealdrop_core::time::Window;
 use sealdrop_open::{Identity, SlipError, open_slip};
 
@@ -16,6 +17,10 @@ pub(crate) struct Conversation {
     pub(crate) said: Vec<Said>,
     /// Windows of slips that are the conversation's and that no member signed.
     pub(crate) forged: Vec<Window>,
+    /// Windows of slips that cannot be checked, with the epoch of the roster that the server does not show.
+    pub(crate) unchecked: Vec<(Window, u64)>,
+    /// How many slips were left out because what they were signed under was past.
+    pub(crate) stale: usize,
 }
 
 /// What became of a date by `today`, a day like those in it: `met`, `overdue` or `promised`.
@@ -33,7 +38,7 @@ pub(crate) struct Said {
     /// That of its first part.
     pub(crate) window: Window,
     /// Whether all of it was logged while its member was one.
-    pub(crate) is_of_the_team: bool,
+    pub(crate) standing: Standing,
 }
 
 /// A state that the maintainers gave.
@@ -54,11 +59,21 @@ impl Conversation {
         let identity = Identity::new(&keys.identity);
         let mut conversation = Self::default();
         for FoundSlip { window, slip } in found {
-            let voice = |part: &sealdrop_core::slip::Part| rosters.voice(part.epoch, &part.member);
+            let mut epoch = None;
+            let voice = |part: &Part| {
+                epoch = Some(part.epoch);
+                rosters.voice(part.epoch, &part.member)
+            };
             let part = match open_slip(slip, &identity, voice) {
                 Ok(part) => part,
                 Err(SlipError::Part(_)) => {
-                    conversation.forged.push(*window);
+                    match epoch {
+                        Some(epoch) if rosters.is_past(epoch) => conversation.stale += 1,
+                        Some(epoch) if rosters.of(epoch).is_none() => {
+                            conversation.unchecked.push((*window, epoch));
+                        }
+                        _ => conversation.forged.push(*window),
+                    }
                     continue;
                 }
                 Err(_) => continue,
@@ -67,8 +82,8 @@ impl Conversation {
                 continue;
             }
             let start = window.start(window_length);
-            let is_of_the_team = rosters.is_of_the_team(part.epoch, &part.member, start);
-            conversation.add(part, *window, is_of_the_team);
+            let standing = rosters.standing(part.epoch, &part.member, start);
+            conversation.add(part, *window, standing);
         }
         // A segment does not keep the order within its window.
         conversation.said.sort_by_key(|said| {
@@ -78,26 +93,28 @@ impl Conversation {
         conversation
     }
 
-    fn add(&mut self, part: sealdrop_core::slip::Part, window: Window, is_of_the_team: bool) {
+    fn add(&mut self, part: Part, window: Window, standing: Standing) {
         let same = |said: &&mut Said| said.assembly.envelope.message == part.message;
         for said in self.said.iter_mut().filter(same) {
             let before = said.assembly.here();
             if said.assembly.add(part.clone()) {
                 // A part that was there before is a replay, and changes nothing.
-                said.is_of_the_team &= is_of_the_team || said.assembly.here() == before;
+                if standing != Standing::Team && said.assembly.here() != before {
+                    said.standing = standing;
+                }
                 return;
             }
         }
         self.said.push(Said {
             assembly: Assembly::new(part),
             window,
-            is_of_the_team,
+            standing,
         });
     }
 
     /// The messages that are the team's, and whole.
     fn of_the_team(&self) -> impl Iterator<Item = (&Said, Message)> {
-        let ours = self.said.iter().filter(|said| said.is_of_the_team);
+        let ours = self.said.iter().filter(|said| said.is_of_the_team());
         ours.filter_map(|said| Some((said, said.message()?.ok()?)))
     }
 
@@ -144,6 +161,10 @@ impl Conversation {
 }
 
 impl Said {
+    pub(crate) fn is_of_the_team(&self) -> bool {
+        self.standing == Standing::Team
+    }
+
     pub(crate) fn envelope(&self) -> &Envelope {
         &self.assembly.envelope
     }

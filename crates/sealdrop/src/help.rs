@@ -127,10 +127,13 @@ Fields of --json with the phrase (times are seconds since 1970, windows are numb
   state       what the maintainers last said it is, or null
   dates       objects of what and on: those that hold now
   messages    in order, objects of id, member, kind (ack, question, status, dates, note, closed, file), window, time, team (false:
-              it was logged after the member had left), readable, text, state, dates, leaves (objects of digest, size, window,
+              it was logged after the member had left, or may have been), readable, text, state, dates, leaves (objects of digest, size, window,
               state and proof), file (name, size and saved)
   incomplete  objects of id, member, kind, window, team, parts_here and parts
   forged      windows of slips that no member signed
+  unchecked   objects of window and epoch: slips under a roster that the server does not show
+  stale       how many slips were left out: old ones, sent again
+  not_shown   rosters that the server does not show: pairs of the first and the last epoch
   feed        an object of segments, fetched (how many of them now), first, last (windows) and missing (windows without a segment)
 
 Fields of --json with a receipt:

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use sealdrop_client::feed::{Feed, FeedError, Known, Listing};
-use sealdrop_client::{Client, ClientError, Options, Proxy, system};
+use sealdrop_client::{Client, ClientError, Options, Proxy, Standing, system};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::phrase::Phrase;
 use sealdrop_core::roster::Seen;
@@ -274,8 +274,8 @@ fn rosters_are_fetched_back_to_the_oldest_segment_and_must_be_the_boxs() {
     assert!(asked.contains(&"GET /v1/box/2".into()) && !asked.contains(&"GET /v1/box/1".into()));
     assert!(feed.rosters.voice(2, "ben").is_none() && feed.rosters.voice(3, "ben").is_some());
     // Who has joined since speaks for the team at once; who has left does not, under an older roster.
-    assert!(feed.rosters.is_of_the_team(3, "ben", Time(start)));
-    assert!(!feed.rosters.is_of_the_team(2, "ben", Time(start)));
+    assert_eq!(feed.rosters.standing(3, "ben", Time(start)), Standing::Team);
+    assert_eq!(feed.rosters.standing(2, "ben", Time(start)), Standing::Left);
 
     let one = server.state().older[0].clone();
     server.state().older.clear();

@@ -25,6 +25,7 @@ mod submit;
 mod terminal;
 mod usage;
 mod watch;
+mod withheld;
 
 use std::fs;
 use std::io::{self, Write as _};
