@@ -81,10 +81,14 @@ impl Rosters {
         gaps
     }
 
-    /// Whether the roster of `epoch` was out of force before every window of interest, so that nothing new is signed under it.
+    /// Whether what is signed under `epoch` is too old to be new in the window that began at `start`: the roster had expired by then, or was out of force before
+    /// every window of interest.
     #[must_use]
-    pub fn is_past(&self, epoch: u64) -> bool {
-        self.reach_back() && epoch < self.oldest().epoch()
+    pub fn is_past(&self, epoch: u64, start: Time) -> bool {
+        match self.of(epoch) {
+            Some(roster) => roster.expires() <= start,
+            None => self.reach_back() && epoch < self.oldest().epoch(),
+        }
     }
 
     /// Whose voice it is that `member` signed under `epoch` and that was logged in the window that began at `start`. The roster in force then must name the same key,

@@ -11,7 +11,7 @@ use sealdrop_core::slip::{Part, PartKind};
 use sealdrop_core::time::Window;
 use sealdrop_open::{Identity, SlipError, open_slip};
 
-/// What was said to one reporter, in the order of the log.
+/// What was said to one reporter, in the order of the log, but what a member numbered lower before what they numbered higher.
 #[derive(Default)]
 pub(crate) struct Conversation {
     pub(crate) said: Vec<Said>,
@@ -59,6 +59,7 @@ impl Conversation {
         let identity = Identity::new(&keys.identity);
         let mut conversation = Self::default();
         for FoundSlip { window, slip } in found {
+            let start = window.start(window_length);
             let mut epoch = None;
             let voice = |part: &Part| {
                 epoch = Some(part.epoch);
@@ -68,7 +69,7 @@ impl Conversation {
                 Ok(part) => part,
                 Err(SlipError::Part(_)) => {
                     match epoch {
-                        Some(epoch) if rosters.is_past(epoch) => conversation.stale += 1,
+                        Some(epoch) if rosters.is_past(epoch, start) => conversation.stale += 1,
                         Some(epoch) if rosters.of(epoch).is_none() => {
                             conversation.unchecked.push((*window, epoch));
                         }
@@ -81,16 +82,43 @@ impl Conversation {
             if part.box_key != *box_key || part.conversation != keys.conversation {
                 continue;
             }
-            let start = window.start(window_length);
+            if rosters.is_past(part.epoch, start) {
+                conversation.stale += 1;
+                continue;
+            }
             let standing = rosters.standing(part.epoch, &part.member, start);
             conversation.add(part, *window, standing);
         }
-        // A segment does not keep the order within its window.
-        conversation.said.sort_by_key(|said| {
-            let envelope = &said.assembly.envelope;
-            (said.window, envelope.number, envelope.message)
-        });
+        conversation.sort();
         conversation
+    }
+
+    /// By place, within a window by number: a segment does not keep the order.
+    fn sort(&mut self) {
+        let mut said = std::mem::take(&mut self.said);
+        let place = |one: &Said| {
+            let is_later = |other: &&Said| {
+                let (one, other_envelope) = (one.envelope(), other.envelope());
+                other.is_of_the_team()
+                    && other_envelope.member == one.member
+                    && other_envelope.number > one.number
+            };
+            let later = said.iter().filter(is_later).map(|later| later.window);
+            later.fold(one.window, Window::min)
+        };
+        let places: BTreeMap<[u8; 16], Window> = said
+            .iter()
+            .map(|said| (said.envelope().message, place(said)))
+            .collect();
+        said.sort_by_key(|said| {
+            let envelope = said.envelope();
+            (
+                places.get(&envelope.message).copied(),
+                envelope.number,
+                envelope.message,
+            )
+        });
+        self.said = said;
     }
 
     fn add(&mut self, part: Part, window: Window, standing: Standing) {

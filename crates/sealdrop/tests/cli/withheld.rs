@@ -4,6 +4,7 @@ use sealdrop_client::system;
 use sealdrop_core::phrase::Phrase;
 use sealdrop_core::roster::{Draft, Roster};
 use sealdrop_core::slip::PartKind;
+use sealdrop_core::slip::message::{Date, Message};
 use sealdrop_core::time::Time;
 use serde_json::{Value, json};
 
@@ -174,4 +175,67 @@ fn server_sends_a_slip_again_whose_roster_was_past_and_it_is_left_out() {
         (&json!([]), &json!([]))
     );
     assert_eq!(json["not_shown"], json!([]));
+}
+
+#[test]
+fn server_sends_a_slip_again_whose_roster_had_expired_and_it_is_left_out() {
+    let server = start();
+    let past = say(&server, "Said long ago");
+    let ends = system::now().0 - 5 * WINDOW;
+    let one = roster(&server, 1, 100, |draft| draft.expires = Time(ends));
+    let two = roster(&server, 2, 6, |_| {});
+    server.state().roster = two;
+    server.state().older = vec![one];
+    let window = server.segment(7, &past.seal());
+    let json = checked(&server);
+    assert_eq!(
+        (&json["stale"], &json["answered"]),
+        (&0.into(), &true.into())
+    );
+
+    // Its segment is gone, and it is among the pads of another.
+    server.state().segments.remove(&window);
+    server.segment(1, &past.seal());
+    let json = checked(&server);
+    assert_eq!(
+        (&json["stale"], &json["answered"]),
+        (&1.into(), &false.into())
+    );
+}
+
+#[test]
+fn server_sends_an_old_state_again_and_it_is_not_the_latest() {
+    let server = start();
+    let date = |on: &str| Date {
+        what: "disclosure".into(),
+        on: on.into(),
+        met: None,
+    };
+    let numbered = |number: u64, kind, change: &dyn Fn(&mut Message)| {
+        let mut saying = say(&server, "").kind(kind, |message| change(message));
+        saying.envelope.number = number;
+        saying.seal()
+    };
+    let closed = numbered(1, PartKind::Closed, &|m| m.state = Some("rejected".into()));
+    let promised = numbered(2, PartKind::Dates, &|m| m.dates = vec![date("2099-01-01")]);
+    let reopened = numbered(3, PartKind::Status, &|m| m.state = Some("confirmed".into()));
+    let moved = numbered(4, PartKind::Dates, &|m| m.dates = vec![date("2098-03-01")]);
+    let gone = [server.segment(9, &closed), server.segment(8, &promised)];
+    server.segment(7, &reopened);
+    server.segment(6, &moved);
+    let before = checked(&server);
+    assert_eq!(before["state"], "confirmed");
+
+    for window in gone {
+        server.state().segments.remove(&window);
+    }
+    server.segment(1, &[closed, promised].concat());
+    let json = checked(&server);
+    assert_eq!(json["state"], "confirmed");
+    assert_eq!(json["dates"], before["dates"]);
+    let kinds = |json: &Value| -> Vec<String> {
+        let messages = json["messages"].as_array().unwrap();
+        messages.iter().map(|m| m["kind"].to_string()).collect()
+    };
+    assert_eq!(kinds(&json), kinds(&before), "nor shown as the latest");
 }
