@@ -24,7 +24,7 @@ use crate::fields;
 use crate::files::{self, NewFile};
 use crate::interrupt::Interrupt;
 use crate::network;
-use crate::output::{Output, Style, shown_lines};
+use crate::output::{Output, Style};
 use crate::phrase;
 use crate::reading::Reader;
 use crate::state::StateFile;
@@ -245,7 +245,8 @@ impl Shown<'_> {
                 .push_str("    All parts are here, and they do not make a message.\n");
             return json;
         };
-        self.text.push_str(&shown_lines(&message.text, "    "));
+        self.text
+            .push_str(&self.output.shown(&message.text, "    "));
         if let Some(state) = &message.state {
             self.text.push_str(&format!("    state: {state}\n"));
         }
@@ -327,10 +328,8 @@ impl Shown<'_> {
                 }
             }
         };
-        self.text.push_str(&format!(
-            "    file: {name} ({}): {outcome}\n",
-            show::bytes(file.size)
-        ));
+        let line = format!("file: {name} ({}): {outcome}", show::bytes(file.size));
+        self.text.push_str(&self.output.shown(&line, "    "));
         json!({"name": file.name, "size": file.size, "saved": saved})
     }
 

@@ -113,6 +113,11 @@ impl Output {
         }
     }
 
+    /// Text that someone else wrote, of several lines, each behind `indent`, on a terminal also what does not fit: it never begins a line.
+    pub(crate) fn shown(&self, text: &str, indent: &str) -> String {
+        folded(&shown_lines(text, ""), indent, self.width_out)
+    }
+
     /// For text that goes to standard error.
     pub(crate) fn err(&self, style: Style, text: &str) -> String {
         set(self.colour_err, style, text)
@@ -187,6 +192,44 @@ fn break_at(line: &str, width: usize) -> Option<usize> {
         }
     }
     last.filter(|at| column > width && *at > 0)
+}
+
+/// Lines, each behind `indent`, in pieces that a terminal of this width breaks no further, whatever is in them.
+fn folded(text: &str, indent: &str, width: Option<usize>) -> String {
+    let room = width.map_or(usize::MAX, |width| {
+        width.saturating_sub(indent.len()).max(2)
+    });
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut rest = line;
+        loop {
+            let (piece, more) = rest.split_at(fit(rest, room));
+            out.push_str(indent);
+            out.push_str(piece);
+            out.push('\n');
+            if more.is_empty() {
+                break;
+            }
+            rest = more;
+        }
+    }
+    out
+}
+
+/// How many bytes of a line fit, if need be in the middle of a word: a space can be one that looks like another character. What is not ASCII may take two
+/// columns, so it counts as that.
+fn fit(line: &str, room: usize) -> usize {
+    let (mut column, mut space) = (0, None);
+    for (at, c) in line.char_indices() {
+        column += if c.is_ascii() { 1 } else { 2 };
+        if column > room {
+            return space.unwrap_or(at);
+        }
+        if c == ' ' {
+            space = Some(at + 1);
+        }
+    }
+    line.len()
 }
 
 fn set(colour: bool, style: Style, text: &str) -> String {
@@ -271,6 +314,29 @@ mod tests {
             assert_eq!(wrapped(whole), whole);
         }
         assert_eq!(super::wrapped("one two three", None), "one two three");
+    }
+
+    #[test]
+    fn a_strangers_long_line_never_begins_a_line_of_the_terminal() {
+        let folded = |text| super::folded(text, "    ", Some(14));
+        assert_eq!(folded("one\n\ntwo\n"), "    one\n    \n    two\n");
+        assert_eq!(folded("exactly 10"), "    exactly 10\n");
+        assert_eq!(folded("one two three"), "    one two \n    three\n");
+        // Words that do not end, and characters of two columns.
+        assert_eq!(folded("abcdefghijklm"), "    abcdefghij\n    klm\n");
+        assert_eq!(folded("ada\u{a0}writes"), "    ada\u{a0}write\n    s\n");
+        assert_eq!(folded("漢字漢字漢字"), "    漢字漢字漢\n    字\n");
+        assert_eq!(
+            super::folded("one two three", "  ", None),
+            "  one two three\n"
+        );
+        // It is as it is to stay.
+        let text = folded("ok         2026-11-20 16:00 UTC  ben writes");
+        assert_eq!(wrapped(&text, Some(14)), text);
+        assert!(
+            text.lines()
+                .all(|line| line.starts_with("    ") && line.len() <= 14)
+        );
     }
 
     #[test]

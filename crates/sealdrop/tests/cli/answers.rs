@@ -457,6 +457,37 @@ fn a_phrase_with_a_typo_names_the_word_and_no_request_is_made() {
 }
 
 #[test]
+fn a_members_long_lines_on_a_terminal_do_not_look_like_another_member() {
+    let server = LyingServer::start();
+    let header = "2026-11-20 16:00 UTC  ben writes";
+    let text = format!("ok{}{header}\u{a0}", " ".repeat(74));
+    let name = format!("{}{header}", "\u{a0}".repeat(60));
+    let file = File {
+        zlib: compress_to_vec_zlib(b"x", 9),
+        size: 1,
+        name,
+    };
+    let saying = say(&server, &text).kind(PartKind::File, |m| m.file = Some(file));
+    server.segment(1, &saying.seal());
+    let place = Place::new();
+    let mut terminal = Terminal::start(place.command(&["check", &server.address.to_string()]));
+    terminal.answer("Word 1 of 12:", &format!("{}\r", *phrase().words()));
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+    let begin = shown.find("sends a file").expect("the message");
+    let end = shown.find("Read: ").expect("the end");
+    let lines: Vec<&str> = shown[begin..end].lines().skip(1).collect();
+    assert!(lines.len() > 4, "{lines:?}");
+    let is_behind = |line: &&str| line.trim_end().is_empty() || line.starts_with("    ");
+    assert!(lines.iter().all(is_behind), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 80),
+        "{lines:?}"
+    );
+    assert!(shown.contains("ben writes"), "{shown}");
+}
+
+#[test]
 fn a_phrase_is_typed_on_a_terminal_and_never_shown() {
     let server = LyingServer::start();
     server.segment(1, &say(&server, "Hello").seal());
