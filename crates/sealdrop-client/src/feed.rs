@@ -154,8 +154,7 @@ impl Client {
         let kept = Time(now.0.saturating_sub(roster.retention()));
         let first = segments.first().map(|leaf| leaf.window.start(length));
         let rosters = self.rosters_since(roster, first.map_or(kept, |first| first.min(kept)))?;
-        let issued = rosters.oldest().issued();
-        let begins = Window(issued.max(kept).window(length).0 + 1);
+        let begins = Window(rosters.begin(kept).window(length).0 + 1);
 
         let mut before = known
             .filter(|known| !known.is_fetched_again)

@@ -46,6 +46,14 @@ impl Rosters {
             .expect("there is one from the beginning")
     }
 
+    /// When the box began, or what is `kept` of it if that is later, or if its first roster is not here: whoever hides that must not hide what was answered under it.
+    pub(crate) fn begin(&self, kept: Time) -> Time {
+        match self.oldest() {
+            first if first.epoch() == 1 => first.issued().max(kept),
+            _ => kept,
+        }
+    }
+
     /// Whether none that is older was in force in a window of interest.
     pub(crate) fn reach_back(&self) -> bool {
         self.oldest().epoch() == 1 || self.oldest().issued() <= self.since

@@ -132,6 +132,7 @@ impl Shown<'_> {
                 self.output.out(Style::Yellow, "No answer yet.")
             ));
         }
+        let roster = self.roster();
         let state = conversation.state();
         if let Some(state) = &state {
             let since = self.day(state.since);
@@ -193,6 +194,7 @@ impl Shown<'_> {
             "forged": conversation.forged.iter().map(|window| window.0).collect::<Vec<_>>(),
             "unchecked": conversation.unchecked.iter().map(|(window, epoch)| json!({ "window": window.0, "epoch": epoch })).collect::<Vec<_>>(),
             "stale": conversation.stale,
+            "roster": roster,
             "not_shown": not_shown,
             "feed": feed,
         };
@@ -410,6 +412,29 @@ impl Shown<'_> {
             "first": first,
             "last": last,
             "missing": missing,
+        })
+    }
+
+    /// The roster that was shown as the one in force. Without a state nobody can tell whether there is a newer one: the reader sees its dates.
+    fn roster(&mut self) -> Value {
+        let roster = self.roster;
+        let is_expired = roster.expires() <= system::now();
+        let expires = show::day(roster.expires());
+        let expires = if is_expired {
+            self.output.out(Style::Red, &format!("EXPIRED {expires}"))
+        } else {
+            format!("expires {expires}")
+        };
+        self.text.push_str(&format!(
+            "Roster {}, issued {}, {expires}.\n",
+            roster.epoch(),
+            show::day(roster.issued()),
+        ));
+        json!({
+            "epoch": roster.epoch(),
+            "issued": roster.issued().0,
+            "expires": roster.expires().0,
+            "expired": is_expired,
         })
     }
 

@@ -133,6 +133,7 @@ Fields of --json with the phrase (times are seconds since 1970, windows are numb
   forged      windows of slips that no member signed
   unchecked   objects of window and epoch: slips under a roster that the server does not show
   stale       how many slips were left out: old ones, sent again
+  roster      the one that is in force, as the server says: an object of epoch, issued, expires and expired
   not_shown   rosters that the server does not show: pairs of the first and the last epoch
   feed        an object of segments, fetched (how many of them now), first, last (windows) and missing (windows without a segment)
 

@@ -46,6 +46,7 @@ fn texts(json: &Value) -> Vec<&str> {
 #[test]
 fn the_conversation_is_shown_in_order_with_who_signed_what_state_and_dates() {
     let server = LyingServer::start();
+    server.publish(|draft| draft.epoch = 1);
     let date = |what: &str, on: &str, met: Option<&str>| Date {
         what: what.into(),
         on: on.into(),
@@ -374,6 +375,7 @@ fn an_acknowledgement_gives_a_proof_of_each_drop_and_asks_nothing_more() {
 #[test]
 fn a_feed_that_was_changed_or_has_gaps_is_not_shown_in_silence() {
     let server = LyingServer::start();
+    server.publish(|draft| draft.epoch = 1);
     let slips = say(&server, "Hello").seal();
     server.segment(6, &slips);
     server.segment(4, &[]);
@@ -389,9 +391,10 @@ fn a_feed_that_was_changed_or_has_gaps_is_not_shown_in_silence() {
     // The box is older than the first that is listed.
     let begun = ago(&server, 9);
     let mut draft = server.state().roster.draft().clone();
-    (draft.epoch, draft.issued) = (1, begun.start(WINDOW));
+    draft.issued = begun.start(WINDOW);
     let born = server.keys().sign(&draft);
-    server.state().older.push(born);
+    server.publish(|draft| draft.epoch = 2);
+    server.state().older = vec![born];
     assert_eq!(checked(&server)["feed"]["missing"], 3 + 2);
 
     let window = ago(&server, 6);
@@ -423,6 +426,9 @@ fn an_expired_roster_forbids_sealing_and_not_reading() {
         "{}",
         run.err
     );
+    assert!(run.out.contains("Roster 3, issued "), "{}", run.out);
+    assert!(run.out.contains(", EXPIRED "), "{}", run.out);
+    assert_eq!(checked(&server)["roster"]["expired"], true);
 }
 
 #[test]

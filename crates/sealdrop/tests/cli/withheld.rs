@@ -1,5 +1,6 @@
 //! `check` with a phrase, of a server that keeps rosters back, or sends old slips again.
 
+use sealdrop_client::show::day;
 use sealdrop_client::system;
 use sealdrop_core::phrase::Phrase;
 use sealdrop_core::roster::{Draft, Roster};
@@ -152,6 +153,52 @@ fn server_hides_the_roster_of_an_answer_which_is_not_called_forged() {
         json!({"window": window.0, "epoch": 9})
     );
     assert_eq!(json["forged"], json!([]));
+}
+
+#[test]
+fn server_hides_the_first_rosters_and_the_segments_under_them_are_missed() {
+    let server = start();
+    let one = server.state().roster.clone();
+    let two = roster(&server, 2, 4, |_| {});
+    server.state().roster = two;
+    server.state().older = vec![one.clone()];
+    for ago in (1..=99).rev() {
+        server.segment(ago, &[]);
+    }
+    assert_eq!(checked(&server)["feed"]["missing"], 0);
+
+    let begins = server.window().0 - 3;
+    server
+        .state()
+        .segments
+        .retain(|window, _| window.0 >= begins);
+    assert_eq!(checked(&server)["feed"]["missing"], 96);
+    server.state().older.clear();
+    let json = checked(&server);
+    // As many as the box keeps, for nobody says that it is younger.
+    let kept = one.retention() / WINDOW;
+    let missing = json["feed"]["missing"].as_u64().unwrap();
+    assert!((kept - 6..=kept).contains(&missing), "{missing} of {kept}");
+    assert!(check(&server).out.contains("windows have no segment"));
+}
+
+#[test]
+fn server_shows_an_old_roster_as_the_one_in_force_and_its_dates_are_shown() {
+    let server = start();
+    let (issued, expires) = {
+        let state = server.state();
+        (state.roster.issued(), state.roster.expires())
+    };
+    server.segment(1, &say(&server, "I am ada, who has left").seal());
+    let run = check(&server);
+    let line = format!(
+        "Roster 1, issued {}, expires {}.",
+        day(issued),
+        day(expires)
+    );
+    assert!(run.out.contains(&line), "{}", run.out);
+    let fields = json!({"epoch": 1, "issued": issued.0, "expires": expires.0, "expired": false});
+    assert_eq!(checked(&server)["roster"], fields);
 }
 
 #[test]
