@@ -30,6 +30,22 @@ pub fn push(out: &mut String, c: char) {
     }
 }
 
+/// The same JSON with every such character written as `\uXXXX`. They stand only within strings, where that means the same; of line ends there are none in them.
+#[must_use]
+pub fn json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Characters that show nothing and change how others are shown: marks and overrides of direction, separators of lines, invisible
 /// spaces and tags. Joiners stay, because scripts and emoji need them.
 #[must_use]
@@ -107,6 +123,15 @@ mod tests {
             "safe\\u{202e}exe.txt\\u{2066}"
         );
         assert_eq!(line("plain – äöü 漢字 👩‍💻"), "plain – äöü 漢字 👩‍💻");
+    }
+
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let value = serde_json::json!({ "a": "\u{9b}31m\u{202e}\u{7f}\u{e0001}ä" });
+        let safe = json(&value.to_string());
+        assert_eq!(safe, r#"{"a":"\u009b31m\u202e\u007f\udb40\udc01ä"}"#);
+        let read: serde_json::Value = serde_json::from_str(&safe).unwrap();
+        assert_eq!(read, value);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Output {
     pub(crate) fn verbatim(&self, text: &str, fields: Map<String, Value>) {
         let mut out = io::stdout();
         let written = if self.json {
-            writeln!(out, "{}", Value::Object(fields))
+            writeln!(out, "{}", show::json(&Value::Object(fields).to_string()))
         } else {
             write!(out, "{text}").and_then(|()| {
                 if text.ends_with('\n') {

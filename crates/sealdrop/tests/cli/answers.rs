@@ -1,7 +1,7 @@
 //! `check` with a phrase: what the maintainers answered, and what somebody else put into the feed.
 
 use miniz_oxide::deflate::compress_to_vec_zlib;
-use sealdrop_client::system;
+use sealdrop_client::{show, system};
 use sealdrop_core::key::SecretKey;
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::phrase::{ConversationId, Phrase};
@@ -460,6 +460,18 @@ fn a_phrase_with_a_typo_names_the_word_and_no_request_is_made() {
     );
     assert!(server.requests().is_empty());
     place.run(&["check"]).refused(2, &["ADDRESS"]);
+}
+
+#[test]
+fn terminal_escapes_in_an_answer_are_escapes_in_the_json_too() {
+    let server = LyingServer::start();
+    let text = "a\u{9b}31mred\u{9d}0;title\u{9c}\u{202e}x\u{7f}\u{e0001}\x1b[2J\nä";
+    server.segment(1, &say(&server, text).seal());
+    let run = Place::new().answers(&server, &phrase(), &["--json"]);
+    assert_eq!(texts(&run.json()), [text]);
+    let raw = run.out.trim_end();
+    assert!(raw.contains(r"a\u009b31mred\u009d0;title\u009c\u202ex\u007f\udb40\udc01\u001b[2J\nä"));
+    assert!(!raw.chars().any(show::is_hidden), "{raw:?}");
 }
 
 #[test]
