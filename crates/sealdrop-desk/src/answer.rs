@@ -395,7 +395,11 @@ impl<'a> Case<'a> {
             epoch: self.roster.epoch(),
             conversation: report.conversation,
             message: id,
-            number: Sent::next_number(self.home, &report.conversation.to_string())?,
+            number: Sent::next_number(
+                self.home,
+                &report.conversation.to_string(),
+                self.roster.window(system::now()),
+            )?,
             member: self.home.profile()?.member,
             kind,
         };

@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use rand_core::CryptoRng;
-use sealdrop_core::encoding::hex;
+use sealdrop_core::encoding::{MAX_DECIMAL, hex};
 use sealdrop_core::key::{SecretKey, VoiceRole};
 use sealdrop_core::recipient::Recipient;
 use sealdrop_core::report::Reporter;
@@ -102,11 +102,13 @@ impl Sent {
         sent.save(home)
     }
 
-    /// The number of the next message to a conversation. Counted for each of them: a number over all would tell a reporter how many others there are.
-    pub(crate) fn next_number(home: &Home, conversation: &str) -> Result<u64> {
+    /// The number of the next message to a conversation: the window of now, and how many went before. So it rises on two machines of a member that know nothing of
+    /// each other, and says no more of the time than the feed does. Counted for each conversation: a number over all would tell a reporter how many others there are.
+    pub(crate) fn next_number(home: &Home, conversation: &str, now: Window) -> Result<u64> {
         let sent = Self::load_all(home)?;
         let before = sent.iter().filter(|s| s.conversation == conversation);
-        Ok(before.count() as u64 + 1)
+        let count = (before.count() as u64 + 1).min(0xffff);
+        Ok((now.0 << 16).saturating_add(count).min(MAX_DECIMAL))
     }
 
     /// All of them, oldest first.
@@ -305,4 +307,21 @@ fn copies(
 
 fn slips_path(number: u64) -> String {
     format!("{FOLDER}/{number:06}.slips")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_machine_of_a_member_goes_on_counting_where_the_first_was() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let one = Home::create(one.path()).unwrap();
+        let other = Home::create(other.path()).unwrap();
+        let first = Sent::next_number(&one, "c", Window(5)).unwrap();
+        let later = Sent::next_number(&other, "c", Window(6)).unwrap();
+        assert!(first > 0 && later > first + 60_000);
+        let far = Sent::next_number(&other, "c", Window(u64::MAX >> 17)).unwrap();
+        assert_eq!(far, MAX_DECIMAL);
+    }
 }
