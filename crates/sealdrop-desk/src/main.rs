@@ -132,9 +132,9 @@ fn run(cli: Cli) -> Result<Answer> {
     match cli.command {
         Command::Init(args) => init::run(&context, &args),
         Command::Publish(args) => publish::run(&context, &home()?, &args),
-        Command::Member(Member::Add { card }) => members::add(&home()?, &card),
-        Command::Member(Member::Remove { name }) => members::remove(&home()?, &name),
-        Command::Member(Member::List) => members::list(&home()?),
+        Command::Member(Member::Add { card }) => members::add(&context, &home()?, &card),
+        Command::Member(Member::Remove { name }) => members::remove(&context, &home()?, &name),
+        Command::Member(Member::List) => members::list(&context, &home()?),
         Command::Address { svg } => keys::address(&home()?, svg.as_deref()),
         Command::Sync(args) => sync::run(&context, &home()?, &args),
         Command::Agent(args) => agent::run(&context, home()?, &args),

@@ -8,12 +8,16 @@ use sealdrop_core::roster::Roster;
 use serde_json::json;
 
 use crate::card::{Card, device_line, member_lines};
-use crate::context::Answer;
+use crate::context::{Answer, Context};
 use crate::home::Home;
+use crate::publish;
 use crate::rosters::{Pending, Rosters};
 
+/// A new box has none, and a machine that never connects cannot ask.
+const NO_ROSTER: &str = "no roster is known here yet: `sealdrop-desk publish` makes the first one of a box; on a machine that does not connect, `bundle in` brings the one in force";
+
 /// Takes a card into the next roster.
-pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
+pub(crate) fn add(context: &Context, home: &Home, path: &Path) -> Result<Answer> {
     let profile = home.profile()?;
     let card = Card::read(path)?;
     if card.box_key != profile.box_key {
@@ -24,14 +28,15 @@ pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
         );
     }
     require_box_key(profile.holds_box_key)?;
+    let rosters = publish::known_or_fetched(context, home, &profile)?;
     let mut pending = Pending::load(home)?;
     // A card given again, or a newer one for the same keys' places, takes the place of the one before.
     pending.add.retain(|before| before.names() != card.names());
     pending.add.push(card.clone());
-    check(home, &pending)?;
+    check(&rosters, &pending)?;
     pending.save(home)?;
     let mut lines = card.lines();
-    lines.extend(replaced(home, &card)?);
+    lines.extend(replaced(&rosters, &card));
     let text = format!(
         "The next roster will have:\n{}\n\nCompare these fingerprints with their owner over another channel, then run `sealdrop-desk publish`.",
         lines
@@ -47,11 +52,9 @@ pub(crate) fn add(home: &Home, path: &Path) -> Result<Answer> {
 }
 
 /// Who loses keys by a card: a name that is there already gets the card's.
-fn replaced(home: &Home, card: &Card) -> Result<Vec<String>> {
-    let profile = home.profile()?;
-    let rosters = Rosters::load(home, &profile.box_key)?;
+fn replaced(rosters: &Rosters, card: &Card) -> Vec<String> {
     let Some(roster) = rosters.latest().map(|latest| latest.roster()) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let member = card.member.as_ref().and_then(|new| {
         let old = roster.members().iter().find(|old| old.name == new.name)?;
@@ -66,14 +69,14 @@ fn replaced(home: &Home, card: &Card) -> Result<Vec<String>> {
         let access = old.access.key().fingerprint();
         (old != new).then(|| format!("instead of {}'s access key {access}", old.name()))
     });
-    Ok(member.into_iter().chain(devices).collect())
+    member.into_iter().chain(devices).collect()
 }
 
 /// Takes a member or a machine out of the next roster.
-pub(crate) fn remove(home: &Home, name: &str) -> Result<Answer> {
+pub(crate) fn remove(context: &Context, home: &Home, name: &str) -> Result<Answer> {
     let profile = home.profile()?;
     require_box_key(profile.holds_box_key)?;
-    let rosters = Rosters::load(home, &profile.box_key)?;
+    let rosters = publish::known_or_fetched(context, home, &profile)?;
     let mut pending = Pending::load(home)?;
     let named = |card: &Card| {
         card.member.as_ref().is_some_and(|m| m.name == name)
@@ -98,7 +101,7 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<Answer> {
     if is_there && !pending.remove.iter().any(|n| n == name) {
         pending.remove.push(name.to_owned());
     }
-    check(home, &pending)?;
+    check(&rosters, &pending)?;
     pending.save(home)?;
     let text = format!(
         "The next roster will not have {name}: run `sealdrop-desk publish`.\nReports sealed before that stay readable with {name}'s keys; {name} can no longer fetch them."
@@ -107,9 +110,9 @@ pub(crate) fn remove(home: &Home, name: &str) -> Result<Answer> {
 }
 
 /// The roster, and what the next one will change.
-pub(crate) fn list(home: &Home) -> Result<Answer> {
+pub(crate) fn list(context: &Context, home: &Home) -> Result<Answer> {
     let profile = home.profile()?;
-    let rosters = Rosters::load(home, &profile.box_key)?;
+    let rosters = publish::known_or_fetched(context, home, &profile)?;
     let pending = Pending::load(home)?;
     let mut lines = Vec::new();
     let roster = rosters.latest().map(|latest| latest.roster());
@@ -135,9 +138,7 @@ pub(crate) fn list(home: &Home) -> Result<Answer> {
                     .map(|device| format!("  {}", device_line(device))),
             );
         }
-        None => {
-            lines.push("no roster is known here yet: run `sealdrop-desk publish` or `sync`".into())
-        }
+        None => lines.push(NO_ROSTER.into()),
     }
     if !pending.is_empty() {
         lines.push("the next `publish`:".into());
@@ -190,9 +191,7 @@ fn require_box_key(holds_box_key: bool) -> Result<()> {
 }
 
 /// Whether the next roster can be made, as far as that shows before it is signed.
-fn check(home: &Home, pending: &Pending) -> Result<()> {
-    let profile = home.profile()?;
-    let rosters = Rosters::load(home, &profile.box_key)?;
+fn check(rosters: &Rosters, pending: &Pending) -> Result<()> {
     let Some(latest) = rosters.latest() else {
         return Ok(());
     };

@@ -381,6 +381,22 @@ fn explain(client: &Client, roster: &Roster, error: ClientError) -> anyhow::Erro
     }
 }
 
+/// The rosters that are known here. A machine that connects and knows none fetches the one in force first, as it is after `init --join`.
+pub(crate) fn known_or_fetched(
+    context: &Context,
+    home: &Home,
+    profile: &Profile,
+) -> Result<Rosters> {
+    let mut rosters = Rosters::load(home, &profile.box_key)?;
+    if let (None, Some(_), Some(origin)) = (rosters.latest(), &profile.device, &profile.origin) {
+        let client = remote::client(context, origin)?;
+        take_current(&client, home, profile, &mut rosters).with_context(|| {
+            format!("no roster is known here yet, and the one in force cannot be had from {origin}")
+        })?;
+    }
+    Ok(rosters)
+}
+
 /// What the server has now, if anything, so that the next roster builds on it.
 fn take_current(
     client: &Client,

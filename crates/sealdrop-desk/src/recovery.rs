@@ -18,7 +18,7 @@ use crate::keyring::Keyring;
 use crate::keys::is_named;
 use crate::rosters::{Pending, Rosters};
 use crate::shares::{Collected, kept, named, read, short, to_json};
-use crate::{secret, shamir};
+use crate::{publish, secret, shamir};
 
 /// The last split that was made here: no secrets.
 const FILE: &str = "split.json";
@@ -58,7 +58,7 @@ pub(crate) struct Among {
     /// A member who gets one; give it again for each [default: all, if there are as many as --of says]
     #[arg(long, value_name = "NAME")]
     member: Vec<String>,
-    /// The folder for the shares
+    /// The folder for the shares; it is made if it is not there
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
 }
@@ -124,6 +124,7 @@ fn split(context: &Context, home: &Home, args: &Among) -> Result<Answer> {
     )?;
     let mut rng = system::rng();
     let shares = shamir::split(secret, args.need, args.of, system::now(), &mut rng)?;
+    fs::create_dir_all(&args.out).map_err(|error| unwritable(&args.out, error))?;
     let mut files = Files::default();
     for (member, share) in members.iter().zip(&shares) {
         let path = args.out.join(format!("recovery-{}.age", member.name));
@@ -307,7 +308,6 @@ fn join(context: &Context, home: &Home, files: &[PathBuf]) -> Result<Answer> {
             Err(why) => here.remarks.push(format!("{name}: {why}")),
         }
     }
-    let remarks = here.remarks.clone();
     let Some(shares) = here.enough() else {
         bail!("{}", here.missing().join("\n"));
     };
@@ -323,7 +323,12 @@ fn join(context: &Context, home: &Home, files: &[PathBuf]) -> Result<Answer> {
     let recovery = unlocked.save(home)?;
 
     let profile = home.profile()?;
-    let rosters = Rosters::load(home, &profile.box_key)?;
+    // The key is in the keyring by now, whatever the server answers.
+    let mut remarks = here.remarks.clone();
+    let rosters = publish::known_or_fetched(context, home, &profile).unwrap_or_else(|error| {
+        remarks.push(format!("{error:#}"));
+        Rosters::default()
+    });
     let is_known = rosters
         .latest()
         .is_some_and(|latest| is_named(latest.roster(), &profile));

@@ -33,7 +33,6 @@ fn team() -> Bench {
 }
 
 fn split_again(bench: &Bench, folder: &str) -> Value {
-    std::fs::create_dir(bench.path(folder)).unwrap();
     let out = bench.arg(folder);
     let args = ["recovery", "split", "--of", "5", "--need", "3", "-o", &out];
     bench.json("ana", &args)
@@ -108,6 +107,89 @@ fn three_of_five_members_restore_the_box_key_and_sign_a_roster() {
     );
     bench.desk("again", &["sync"]).ok();
     bench.desk("again", &join(&files)).fails(1, &["already"]);
+}
+
+/// Cleo, on a new machine that has seen no roster yet, does what docs/operations.md says, word for word.
+#[test]
+fn recipe_of_operations_md_for_a_lost_box_key_works_when_it_is_pasted() {
+    let bench = split();
+    std::fs::remove_dir_all(bench.path("ana")).unwrap();
+    for who in ["ben", "dora", "emil"] {
+        let keep = ["recovery", "keep", &share(&bench, "shares", who)];
+        bench.desk(who, &keep).ok();
+    }
+    std::fs::remove_dir_all(bench.path("shares")).unwrap();
+    bench.init("new", "cleo", &["--no-recovery"]);
+
+    let recipes = include_str!("../../../../docs/operations.md");
+    let (_, after) = recipes.split_once("**When the box key is lost**").unwrap();
+    let lines = after.lines().skip_while(|line| !line.starts_with("    "));
+    let lines: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
+    let [card, give, join, publish, split] = lines[..] else {
+        panic!("{lines:#?}");
+    };
+    paste(&bench, "new", card);
+    for who in ["ben", "dora", "emil"] {
+        let give = give.replace("from-ben", &format!("from-{who}"));
+        let (command, _) = give.split_once('#').unwrap();
+        // The one thing that a person answers.
+        paste(&bench, who, &format!("{command} --yes"));
+    }
+    paste(&bench, "new", join);
+    paste(&bench, "new", publish);
+    let said = paste(&bench, "new", split);
+    assert!(said.contains("any 3 of these 4"), "{said}");
+    let roster = bench.server.roster();
+    let members: Vec<_> = roster.members().iter().map(|m| &*m.name).collect();
+    assert_eq!(members, TEAM[1..]);
+    let cleo = roster.members().iter().find(|m| m.name == "cleo").unwrap();
+    let here = recipient(&bench, "new").fingerprint();
+    assert_eq!(cleo.recipient.fingerprint(), here);
+}
+
+/// A line of a recipe, as a shell runs it in somebody's terminal.
+fn paste(bench: &Bench, who: &str, line: &str) -> String {
+    let desk = assert_cmd::cargo::cargo_bin!("sealdrop-desk");
+    let mut paths = vec![desk.parent().unwrap().to_owned()];
+    paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let output = std::process::Command::new("sh")
+        .args(["-ec", line])
+        .current_dir(bench.dir.path())
+        .env("PATH", std::env::join_paths(paths).unwrap())
+        .env("SEALDROP_PASSPHRASE_FILE", bench.path("passphrase"))
+        .env("SEALDROP_HOME", bench.path(who))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}\n{said}{error}");
+    said
+}
+
+#[test]
+fn machine_that_knows_no_roster_fetches_the_one_in_force_before_it_lists_or_changes_it() {
+    let bench = split();
+    bench.init("new", "cleo", &["--no-recovery"]);
+    let said = bench.desk("new", &["member", "list"]).ok();
+    assert!(
+        TEAM.iter().all(|who| said.contains(who)) && !said.contains("no roster"),
+        "{said}"
+    );
+    // Without the box key it still may not change it.
+    bench
+        .desk("new", &["member", "remove", "ana"])
+        .fails(1, &["only whoever holds the box key"]);
+
+    bench.init("other", "dora", &["--no-recovery"]);
+    let files = give(&bench, "other", "shares", &["ana", "ben", "emil"]);
+    bench.server.lock().shown = Some(99);
+    let said = bench.desk("other", &join(&files)).ok();
+    assert!(said.contains("the box key is restored"), "{said}");
+    bench.server.lock().shown = None;
+    bench.desk("other", &["member", "remove", "ana"]).ok();
+    bench
+        .desk("other", &["member", "remove", "nobody"])
+        .fails(1, &["no member or machine called nobody"]);
 }
 
 #[test]
