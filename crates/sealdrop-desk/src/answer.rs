@@ -1,5 +1,6 @@
 //! `reply`, `ask`, `propose-date`, `met`, `status`, `close`, `ack` and `outbox`: what the maintainers say to a reporter. docs/protocol.md, "Slip".
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ pub(crate) struct Reply {
     case: u64,
     #[command(flatten)]
     words: Words,
-    /// Send FILE, for instance a patch to test: at most 64 KiB once it is compressed
+    /// Send FILE, for instance a patch to test: at most 64 KiB once it is compressed, and 16 MiB before
     #[arg(long, value_name = "FILE")]
     attach: Option<PathBuf>,
     #[command(flatten)]
@@ -281,8 +282,15 @@ fn attachment(path: &Path) -> Result<message::File> {
     fs::File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content))
         .with_context(|| format!("cannot read {}", path.display()))?;
+    if content.len() as u64 > MAX_FILE {
+        usage!(
+            "--attach {}: more than {}, which is the most, however well it compresses: put it where the reporter can fetch it, and reply with the link",
+            path.display(),
+            show::bytes(MAX_FILE)
+        );
+    }
     let zlib = miniz_oxide::deflate::compress_to_vec_zlib(&content, EFFORT);
-    if zlib.len() > MAX_ATTACHMENT || content.len() as u64 > MAX_FILE {
+    if zlib.len() > MAX_ATTACHMENT {
         usage!(
             "--attach {}: {} once it is compressed, and {} is the most: put it where the reporter can fetch it, and reply with the link",
             path.display(),
@@ -428,6 +436,7 @@ impl<'a> Case<'a> {
             &mut rng,
         )?;
         let mut outbox = Outbox::load(self.home)?;
+        let before = outbox.waiting().len() as u64;
         outbox.push(slips)?;
         let forecast = outbox.forecast(&self.roster, system::now());
         let mut lines = vec![format!(
@@ -446,6 +455,12 @@ impl<'a> Case<'a> {
             ));
         }
         lines.push(forecast_line(&forecast));
+        if before > 0 {
+            lines.push(format!(
+                "{} of answers that were queued before go first; `sealdrop-desk outbox` says when each is out.",
+                slips_word(before)
+            ));
+        }
         if messages.iter().any(|m| m.kind == Kind::Withdraw) {
             lines.push("The reporter has withdrawn this report, and may not look again.".into());
         }
@@ -457,6 +472,7 @@ impl<'a> Case<'a> {
         value["kind"] = kind.as_str().into();
         value["message"] = hex(&id).into();
         value["slips"] = parts.len().into();
+        value["before"] = before.into();
         Ok(Answer::new(value, lines.join("\n")))
     }
 }
@@ -480,8 +496,14 @@ pub(crate) fn outbox(home: &Home) -> Result<Answer> {
             Some(case) => format!("to case {case}"),
             None => format!("to conversation {}", sent.conversation),
         };
+        let own: HashSet<&str> = sent.slips.iter().map(|slip| &*slip.digest).collect();
+        let own = outbox.forecast_of(|digest| own.contains(digest), roster, system::now());
+        let when = match own.waiting {
+            0 => String::new(),
+            _ => format!(", {}", out_after(&own)),
+        };
         lines.push(format!(
-            "{to}: {}",
+            "{to}: {}{when}",
             progress_text(progress, sent.slips.len())
         ));
         values.push(json!({
@@ -489,14 +511,22 @@ pub(crate) fn outbox(home: &Home) -> Result<Answer> {
             "message": sent.message,
             "slips": sent.slips.len(),
             "progress": progress_json(progress),
+            "windows": own.windows,
+            "not_before": (own.waiting > 0).then_some(own.not_before.0),
         }));
     }
-    lines.push(match forecast.waiting {
-        0 => format!(
+    lines.push(match (forecast.waiting, &profile.device) {
+        (0, Some(_)) => format!(
             "Nothing waits. Each sync posts {} once per window all the same, as decoys.",
             slips_word(forecast.share)
         ),
-        _ => forecast_line(&forecast),
+        (0, None) => "Nothing waits. This machine does not connect, and posts nothing itself.".into(),
+        (_, Some(_)) => forecast_line(&forecast),
+        (_, None) => format!(
+            "{} here, on a machine that does not connect: `bundle out FILE` takes what waits to one of yours that does, which posts {} in each window.",
+            wait_here(forecast.waiting),
+            forecast.share
+        ),
     });
     if forecast.second > 0 && forecast.waiting > 0 {
         lines.push(format!(
@@ -579,14 +609,22 @@ pub(crate) fn show_sent(
 /// How many slips wait, and until when.
 pub(crate) fn forecast_line(forecast: &Forecast) -> String {
     format!(
-        "{} {} in the outbox; each window takes {}: all are out after {}, not before {}, if this machine posts in each of them",
-        slips_word(forecast.waiting),
-        if forecast.waiting == 1 {
-            "waits"
-        } else {
-            "wait"
-        },
+        "{} in the outbox; each window takes {}: all are {}, if this machine posts in each of them",
+        wait_here(forecast.waiting),
         forecast.share,
+        out_after(forecast)
+    )
+}
+
+/// `1 slip waits`, `2 slips wait`.
+fn wait_here(count: u64) -> String {
+    let verb = if count == 1 { "waits" } else { "wait" };
+    format!("{} {verb}", slips_word(count))
+}
+
+fn out_after(forecast: &Forecast) -> String {
+    format!(
+        "out after {}, not before {}",
         windows_word(forecast.windows),
         show::minute(forecast.not_before)
     )

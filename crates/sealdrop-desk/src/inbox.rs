@@ -512,6 +512,7 @@ pub(crate) fn list(
             .iter()
             .any(|message| message.kind == Kind::Withdraw);
         let resealed = messages.iter().any(|message| message.resealed);
+        let has_report = has_report(messages);
         // One drop that cannot be shown, for whatever reason, must not hide the others.
         let report = (!desk.identities.is_empty()).then(|| desk.title_page(first));
         let title = report.as_ref().map(|report| match report {
@@ -530,6 +531,7 @@ pub(crate) fn list(
             "window": first.drop.window.0,
             "logged": messages.iter().all(|message| message.drop.index.is_some()),
             "withdrawn": withdrawn,
+            "has_report": has_report,
             "resealed": resealed,
             "answers": answers.len(),
             "state": state,
@@ -549,6 +551,9 @@ pub(crate) fn list(
         notes.extend(state);
         if withdrawn {
             notes.push("withdrawn".into());
+        }
+        if !has_report {
+            notes.push("the report itself is not here".into());
         }
         if resealed {
             notes.push("resealed to you".into());
@@ -686,6 +691,12 @@ pub(crate) fn list(
     })
 }
 
+/// Whether the report that a case is about is among what opened. Anybody with the phrase can send a follow-up before the report comes, or without one.
+fn has_report(messages: &[Message]) -> bool {
+    let mut messages = messages.iter();
+    messages.any(|message| message.kind == Kind::Report)
+}
+
 /// `1 report`, `2 reports`.
 pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
@@ -790,6 +801,12 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
     for (sent, opened) in answers {
         say(&mut lines, &sent, opened.as_ref());
     }
+    if !has_report(messages) {
+        lines.push(format!(
+            "\nThe report that this follows is not here: it may be still to come, have expired, or not open here (`inbox` says what did not). To look for it, {}.",
+            desk.how_to_get()
+        ));
+    }
     if messages
         .iter()
         .any(|message| message.kind == Kind::Withdraw)
@@ -797,7 +814,7 @@ pub(crate) fn open(context: &Context, home: &Home, number: u64, from: &From) -> 
         lines.push("\nThe reporter has withdrawn this report.".into());
     }
     Ok(Answer::new(
-        json!({ "case": number, "messages": values, "answers": answered }),
+        json!({ "case": number, "has_report": has_report(messages), "messages": values, "answers": answered }),
         lines.join("\n"),
     ))
 }

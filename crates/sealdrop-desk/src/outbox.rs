@@ -321,13 +321,24 @@ impl<'a> Outbox<'a> {
 
     /// When what waits will be out, by the newest roster.
     pub(crate) fn forecast(&self, roster: &Roster, now: Time) -> Forecast {
+        self.forecast_of(|_| true, roster, now)
+    }
+
+    /// The same for some of the slips, by their digests: those of one answer.
+    pub(crate) fn forecast_of(
+        &self,
+        counts: impl Fn(&str) -> bool,
+        roster: &Roster,
+        now: Time,
+    ) -> Forecast {
         let share = share(roster);
         let order = self.shown.iter().chain(self.queue.values().flatten());
-        let last = (1..)
-            .zip(order)
-            .filter(|(_, slip)| !self.state.decoys.contains(&digest(slip)))
-            .last();
-        let windows = last.map_or(0, |(position, _): (u64, _)| position.div_ceil(share));
+        let counted: Vec<u64> = (1..)
+            .zip(order.map(|slip| digest(slip)))
+            .filter(|(_, digest)| counts(digest) && !self.state.decoys.contains(digest))
+            .map(|(position, _)| position)
+            .collect();
+        let windows = counted.last().map_or(0, |last| last.div_ceil(share));
         let open = roster.window(now);
         let first = if self.has_posted(open) || self.state.second.last == Some(open.0) {
             Window(open.0 + 1)
@@ -336,7 +347,7 @@ impl<'a> Outbox<'a> {
         };
         let end = Window(first.0.saturating_add(windows).saturating_sub(1));
         Forecast {
-            waiting: self.waiting().len() as u64,
+            waiting: counted.len() as u64,
             share,
             windows,
             not_before: end.end(roster.window_length()),

@@ -260,6 +260,56 @@ fn a_file_that_stays_large_is_refused() {
 }
 
 #[test]
+fn a_file_over_the_limit_before_compression_is_refused_by_that_limit() {
+    let (bench, _) = with_case();
+    let path = bench.path("zeros");
+    let zeros = std::fs::File::create(&path).unwrap();
+    zeros.set_len((16 << 20) + 1).unwrap();
+    let refused = bench.desk("ana", &["reply", "1", "--attach", &bench.arg("zeros")]);
+    assert!(!refused.err.contains("65,536"), "{}", refused.err);
+    refused.fails(2, &["more than 16,777,216 bytes", "the link"]);
+    zeros.set_len(16 << 20).unwrap();
+    bench
+        .desk("ana", &["reply", "1", "--attach", &bench.arg("zeros")])
+        .ok();
+}
+
+#[test]
+fn each_answer_says_when_it_is_out_and_what_goes_before_it() {
+    let (bench, _) = with_case();
+    let patch: Vec<u8> = (0..1_000_u32)
+        .flat_map(|n| sha256(&n.to_be_bytes()))
+        .collect();
+    std::fs::write(bench.path("fix.patch"), &patch).unwrap();
+    let first = bench
+        .desk("ana", &["reply", "1", "--text", "see below"])
+        .ok();
+    assert!(!first.contains("go first"), "{first}");
+    let file = bench.json("ana", &["reply", "1", "--attach", &bench.arg("fix.patch")]);
+    assert_eq!(file["before"], 1);
+    let before = file["slips"].as_u64().unwrap() + 1;
+    let late = bench.desk("ana", &["ask", "1", "--text", "does it?"]).ok();
+    assert!(
+        late.contains(&format!(
+            "{before} slips of answers that were queued before"
+        )),
+        "{late}"
+    );
+    let windows = |position: u64| position.div_ceil(SHARE as u64);
+    let outbox = bench.json("ana", &["outbox"]);
+    let after = |answer: usize| outbox["answers"][answer]["windows"].clone();
+    assert_eq!(after(0), 1);
+    assert_eq!(after(1), windows(before));
+    assert_eq!(after(2), windows(before + 1));
+    assert_eq!(outbox["windows"], windows(before + 1));
+    let said = bench.desk("ana", &["outbox"]).ok();
+    assert!(
+        said.contains("1 slip in the outbox, out after 1 window, not before"),
+        "{said}"
+    );
+}
+
+#[test]
 fn mistakes_queue_nothing() {
     let (bench, _) = with_case();
     bench

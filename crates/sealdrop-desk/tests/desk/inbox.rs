@@ -440,6 +440,41 @@ fn no_text_of_a_report_is_at_rest() {
 }
 
 #[test]
+fn case_whose_report_is_missing_says_so() {
+    let bench = Bench::new();
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let more = reporter.drop(&roster, Kind::FollowUp, "and also");
+    deliver(&bench, &[more]);
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(inbox.contains("the report itself is not here"), "{inbox}");
+    assert_eq!(
+        bench.json("ana", &["inbox"])["cases"][0]["has_report"],
+        false
+    );
+    let said = bench.desk("ana", &["open", "1"]).ok();
+    assert!(
+        said.contains("and also") && said.contains("The report that this follows is not here"),
+        "{said}"
+    );
+    let report = reporter.drop(&roster, Kind::Report, "the bug");
+    bench.server.accept(&report, bench.past(PAST - 1));
+    bench.server.close(bench.past(PAST - 1));
+    bench.desk("ana", &["sync"]).ok();
+    let inbox = bench.desk("ana", &["inbox"]).ok();
+    assert!(!inbox.contains("not here"), "{inbox}");
+    let said = bench.desk("ana", &["open", "1"]).ok();
+    assert!(
+        said.contains("the bug") && !said.contains("not here"),
+        "{said}"
+    );
+    assert_eq!(
+        bench.json("ana", &["inbox"])["cases"][0]["has_report"],
+        true
+    );
+}
+
+#[test]
 fn withdrawn_reports_are_marked() {
     let bench = Bench::new();
     let roster = bench.server.roster();

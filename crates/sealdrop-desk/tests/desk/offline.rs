@@ -128,6 +128,28 @@ fn a_machine_that_never_connects_is_told_to_carry_not_to_sync() {
 }
 
 #[test]
+fn outbox_of_a_machine_that_never_connects_does_not_speak_of_its_syncs() {
+    let (bench, _) = with_cellar(&["one"]);
+    let bundle = bench.arg("b.tar");
+    bench.desk("ana", &["bundle", "out", &bundle]).ok();
+    bench.desk("cellar", &["bundle", "in", &bundle]).ok();
+    let outbox = || bench.desk("cellar", &["outbox"]).ok();
+    let said = outbox();
+    assert!(
+        said.contains("Nothing waits") && said.contains("does not connect"),
+        "{said}"
+    );
+    assert!(!said.contains("sync"), "{said}");
+    bench.desk("cellar", &["reply", "1", "--text", "x"]).ok();
+    let said = outbox();
+    assert!(
+        said.contains("1 slip waits") && said.contains("`bundle out FILE`"),
+        "{said}"
+    );
+    assert!(!said.contains("if this machine posts"), "{said}");
+}
+
+#[test]
 fn the_box_key_signs_rosters_without_a_network() {
     let dir = tempfile::TempDir::new().unwrap();
     std::fs::write(dir.path().join("passphrase"), "correct horse\n").unwrap();
