@@ -20,7 +20,7 @@ use sealdrop_core::slip::{self, PartKind};
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Context, heading, usage};
-use crate::home::Home;
+use crate::home::{Home, Profile};
 use crate::inbox::{Desk, From};
 use crate::judge::{Inbox, Verdicts};
 use crate::keys::check_voice;
@@ -454,7 +454,8 @@ impl<'a> Case<'a> {
                 windows_word(forecast.windows)
             ));
         }
-        lines.push(forecast_line(&forecast));
+        let profile = self.home.profile()?;
+        lines.push(waiting_line(&forecast, &profile));
         if before > 0 {
             lines.push(format!(
                 "{} of answers that were queued before go first; `sealdrop-desk outbox` says when each is out.",
@@ -463,9 +464,6 @@ impl<'a> Case<'a> {
         }
         if messages.iter().any(|m| m.kind == Kind::Withdraw) {
             lines.push("The reporter has withdrawn this report, and may not look again.".into());
-        }
-        if self.home.profile()?.device.is_none() {
-            lines.push("This machine does not connect: carry the slips with `bundle out FILE` to one of yours that does, and `bundle in FILE` there.".into());
         }
         let mut value = forecast_json(&forecast);
         value["case"] = self.number.into();
@@ -498,8 +496,8 @@ pub(crate) fn outbox(home: &Home) -> Result<Answer> {
         };
         let own: HashSet<&str> = sent.slips.iter().map(|slip| &*slip.digest).collect();
         let own = outbox.forecast_of(|digest| own.contains(digest), roster, system::now());
-        let when = match own.waiting {
-            0 => String::new(),
+        let when = match (own.waiting, &profile.device) {
+            (0, _) | (_, None) => String::new(),
             _ => format!(", {}", out_after(&own)),
         };
         lines.push(format!(
@@ -520,13 +518,10 @@ pub(crate) fn outbox(home: &Home) -> Result<Answer> {
             "Nothing waits. Each sync posts {} once per window all the same, as decoys.",
             slips_word(forecast.share)
         ),
-        (0, None) => "Nothing waits. This machine does not connect, and posts nothing itself.".into(),
-        (_, Some(_)) => forecast_line(&forecast),
-        (_, None) => format!(
-            "{} here, on a machine that does not connect: `bundle out FILE` takes what waits to one of yours that does, which posts {} in each window.",
-            wait_here(forecast.waiting),
-            forecast.share
-        ),
+        (0, None) => {
+            "Nothing waits. This machine does not connect, and posts nothing itself.".into()
+        }
+        _ => waiting_line(&forecast, &profile),
     });
     if forecast.second > 0 && forecast.waiting > 0 {
         lines.push(format!(
@@ -604,6 +599,18 @@ pub(crate) fn show_sent(
         .map(|file| json!({ "name": file.name, "size": file.size }))
         .into();
     (lines, value)
+}
+
+/// How many slips wait, and until when, or that they are to be carried.
+pub(crate) fn waiting_line(forecast: &Forecast, profile: &Profile) -> String {
+    if profile.device.is_some() {
+        return forecast_line(forecast);
+    }
+    format!(
+        "{} here, and this machine does not connect: carry the slips with `bundle out FILE` to one of yours that does, and `bundle in FILE` there. It posts {} in each window.",
+        wait_here(forecast.waiting),
+        forecast.share
+    )
 }
 
 /// How many slips wait, and until when.

@@ -16,7 +16,7 @@ use sealdrop_core::report::{Kind, Report};
 use sealdrop_open::{Identity, NoAttachments, Quarantine};
 use serde_json::{Value, json};
 
-use crate::answer::{forecast_json, forecast_line, show_sent};
+use crate::answer::{forecast_json, show_sent, waiting_line};
 use crate::bodies::{self, Bodies};
 use crate::bundle::Bundle;
 use crate::context::{Answer, Context, heading, usage};
@@ -668,7 +668,7 @@ pub(crate) fn list(
         None => None,
     };
     if let Some(forecast) = forecast.filter(|forecast| forecast.waiting > 0) {
-        lines.push(format!("\n{}", forecast_line(&forecast)));
+        lines.push(format!("\n{}", waiting_line(&forecast, &desk.profile)));
     }
     let quarantine: Vec<Value> = inbox
         .quarantine
