@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use sealdrop_client::{Client, ClientError};
 use sealdrop_core::encoding::hex;
 use sealdrop_core::log::leaf::LeafKind;
+use sealdrop_core::request::MAX_SKEW;
 use sealdrop_core::roster::{Roster, RosterError, Seen};
 use sealdrop_core::time::Time;
 use serde_json::{Value, json};
@@ -50,6 +51,10 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
     }
     let address = profile.address()?;
     let client = remote::client(context, &address.origin)?;
+    // First: what a wrong clock does shows in other checks as something else.
+    let clock = check_clock(&client, now);
+    let is_right = clock.is_ok();
+    checks.add("clock", clock);
     checks.add(
         "certificate",
         certificate::check(context, &address.origin, now),
@@ -71,8 +76,8 @@ pub(crate) fn run(context: &Context, home: &Home, no_report: bool) -> Result<Ans
         }
         checks.add("log", check_log(&client, home, &roster, now));
         checks.add("evidence", evidence::check(home));
-        // A machine that the roster does not name could never collect the report.
-        if !no_report && is_named {
+        // A machine that the roster does not name, or whose requests come at a wrong time, could never collect the report.
+        if !no_report && is_named && is_right {
             checks.add(
                 "report",
                 check_report(context, home, &client, &keyring, &rosters, &roster, now),
@@ -147,6 +152,15 @@ impl Checks {
             ..Answer::new(json, self.lines.join("\n"))
         }
     }
+}
+
+/// Whether the server would take this machine's requests for ones of now.
+fn check_clock(client: &Client, now: Time) -> Result<Finding> {
+    let there = remote::compare_clocks(client, now, MAX_SKEW)?;
+    Ok(Finding::Good(match there {
+        Some(_) => "within two minutes of the server's".into(),
+        None => "the server does not say its time".into(),
+    }))
 }
 
 /// The roster that a reporter would get, by a reporter's rules.
@@ -355,7 +369,7 @@ fn check_report(
     let mut verdicts = Verdicts::load(home)?;
     verdicts.synthetic.push(digest.clone());
     verdicts.save(home)?;
-    let window = filing::promised(&sent, roster, now)?;
+    let window = filing::promised(client, &sent, roster, now)?;
 
     let member = client.member(&device.name, &access);
     let listing = member

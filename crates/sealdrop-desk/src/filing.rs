@@ -13,6 +13,8 @@ use sealdrop_core::report::{Kind, Report};
 use sealdrop_core::roster::Roster;
 use sealdrop_core::time::{Time, Window};
 
+use crate::remote;
+
 /// A report to every member of `roster`, with what `fill` puts into its form, and the drop that carries it.
 pub(crate) fn seal(
     roster: &Roster,
@@ -45,12 +47,13 @@ pub(crate) fn send(client: &Client, sealed: &[u8]) -> Result<Sent> {
 }
 
 /// The window that the server promised, if it is a promise for what was sent.
-pub(crate) fn promised(sent: &Sent, roster: &Roster, now: Time) -> Result<Window> {
+pub(crate) fn promised(client: &Client, sent: &Sent, roster: &Roster, now: Time) -> Result<Window> {
     let promise = Promise::verify(&sent.promise, roster.log_key());
     let promise = promise.context("the server's promise is refused")?;
     promise
         .check(&sent.digest, sent.size, roster.window(now))
-        .context("the server's promise is refused")?;
+        .context("the server's promise is refused")
+        .map_err(|error| remote::clock_first(client, now, error))?;
     Ok(promise.leaf().window)
 }
 

@@ -7,6 +7,7 @@ use sealdrop_client::show;
 use sealdrop_client::{BoxFile, Client, ClientError, Options, Proxy, Roots, VerifiedBox};
 use sealdrop_core::address::Origin;
 use sealdrop_core::key::BoxKey;
+use sealdrop_core::request::MAX_SKEW;
 use sealdrop_core::roster::{MAX_AHEAD, Roster, RosterError, Seen};
 use sealdrop_core::time::Time;
 
@@ -37,17 +38,30 @@ pub(crate) fn client(context: &Context, origin: &Origin) -> Result<Client> {
 
 /// Refuses to date anything when this machine and the server differ by more than a day: a roster dated in the future is one that nobody takes.
 pub(crate) fn check_clock(client: &Client, now: Time) -> Result<()> {
+    compare_clocks(client, now, MAX_AHEAD).map(drop)
+}
+
+/// The server's time, if it says one; refused if it differs from this machine's by more than so many seconds.
+pub(crate) fn compare_clocks(client: &Client, now: Time, most: u64) -> Result<Option<Time>> {
     let Ok(Some(there)) = client.server_time() else {
-        return Ok(());
+        return Ok(None);
     };
-    if now.0.abs_diff(there.0) > MAX_AHEAD {
+    if now.0.abs_diff(there.0) > most {
         bail!(
             "this machine's clock says {} and the server's {}: set the one that is wrong, then run this again",
             show::minute(now),
             show::minute(there)
         );
     }
-    Ok(())
+    Ok(Some(there))
+}
+
+/// An error that a wrong clock may be the cause of: if the clocks differ by more than the server lets a request differ, that is said first.
+pub(crate) fn clock_first(client: &Client, now: Time, error: anyhow::Error) -> anyhow::Error {
+    match compare_clocks(client, now, MAX_SKEW) {
+        Ok(_) => error,
+        Err(differ) => error.context(format!("{differ:#}")),
+    }
 }
 
 /// A roster fetched by a member, who must be able to collect drops even when it has expired.
@@ -112,7 +126,7 @@ fn refused(error: ClientError) -> anyhow::Error {
 /// Why the server answers 401 to a machine that `roster`, the newest one here, names, and what to do about it.
 pub(crate) fn unwelcome(client: &Client, roster: &Roster, now: Time) -> anyhow::Error {
     // A roster that has expired by a wrong clock needs no new one.
-    if let Err(differ) = check_clock(client, now) {
+    if let Err(differ) = compare_clocks(client, now, MAX_SKEW) {
         return differ.context("the server refuses this machine's requests");
     }
     let (epoch, here) = (roster.epoch(), show::minute(now));

@@ -264,7 +264,7 @@ fn post(client: &Client, home: &Home, roster: &Roster, sealed: &[u8]) -> Result<
     let drop = Known {
         digest: sent.digest,
         size: sent.size,
-        window: filing::promised(&sent, roster, system::now())?,
+        window: filing::promised(client, &sent, roster, system::now())?,
         index: None,
         again: Vec::new(),
     };

@@ -198,7 +198,8 @@ impl Syncing<'_> {
         }
         let file = self.explain_no_box(file)?;
         let (box_key, origin) = (&self.profile.box_key, self.client.origin());
-        let current = remote::verify(file, box_key, origin, self.now, self.rosters.seen())?;
+        let current = remote::verify(file, box_key, origin, self.now, self.rosters.seen())
+            .map_err(|error| remote::clock_first(self.client, self.now, error))?;
         let known = self.rosters.latest().map(|known| known.roster().clone());
         remote::fetch_history(
             self.client,

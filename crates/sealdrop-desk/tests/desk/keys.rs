@@ -680,6 +680,45 @@ fn a_clock_that_is_far_ahead_is_not_called_an_expired_roster() {
 }
 
 #[test]
+fn a_clock_that_is_off_by_a_day_is_named_before_anything_else() {
+    let bench = Bench::new();
+    let (now, day) = (sealdrop_client::system::now().0, 86_400);
+    for there in [now - day, now + day] {
+        bench.server.lock().clock = Some(there);
+        bench.server.lock().refuses_members = true;
+        let synced = bench.desk("ana", &["sync"]);
+        assert!(!synced.err.contains("roster"), "{}", synced.err);
+        synced.fails(1, &["this machine's clock says", "and the server's"]);
+        let said = bench.desk("ana", &["doctor"]);
+        let mut failed = said.out.lines().filter(|line| line.starts_with("failed"));
+        let first = failed.next().unwrap_or_default();
+        assert!(first.starts_with("failed   clock "), "{}", said.out);
+        assert!(!said.out.contains("promise"), "{}", said.out);
+        said.fails(1, &["this machine's clock says", "and the server's"]);
+    }
+    // Dated by a clock that is right, the roster is one of the day after tomorrow to one that is not.
+    let draft = Draft {
+        epoch: 2,
+        issued: Time(now + 2 * day),
+        expires: Time(now + 40 * day),
+        ..bench.server.roster().draft().clone()
+    };
+    bench.serve_roster(2, draft.sign(&bench.box_secret()).unwrap().note().clone());
+    bench.server.lock().clock = Some(now + 2 * day);
+    let synced = bench.desk("ana", &["sync"]);
+    assert!(
+        synced
+            .err
+            .contains("sealdrop-desk: this machine's clock says"),
+        "{}",
+        synced.err
+    );
+    bench.server.lock().clock = Some(now + 60);
+    let said = bench.desk("ana", &["doctor", "--no-report"]);
+    assert!(said.out.contains("\nok       clock "), "{}", said.out);
+}
+
+#[test]
 fn nothing_is_dated_while_the_clocks_differ() {
     let bench = Bench::new();
     let (now, day) = (sealdrop_client::system::now().0, 86_400);
