@@ -541,7 +541,10 @@ pub(crate) fn show_sent(
     outbox: &Outbox<'_>,
 ) -> (Vec<String>, Value) {
     let progress = sent.progress(outbox);
-    let far = progress_text(progress, sent.slips.len());
+    let mut far = progress_text(progress, sent.slips.len());
+    if matches!(progress, Progress::Out(_)) && sent.slips.iter().any(|slip| slip.carried) {
+        far.push_str(", as the machine says that posted it");
+    }
     let mut value = json!({
         "message": sent.message,
         "after": sent.after,
@@ -656,7 +659,9 @@ fn progress_text(progress: Progress, slips: usize) -> String {
             format!("posted in window {window}, to be seen in the feed when that is over")
         }
         Progress::Out(window) => format!("in the feed since window {window}"),
-        Progress::Carried => "on the machine that connects, which posts it".into(),
+        Progress::Carried => {
+            "handed to the machine that posts it; a bundle from there says when it is out".into()
+        }
         Progress::Lost => {
             "never sent: the program ended while it was queued; write it again".into()
         }

@@ -11,11 +11,11 @@
 //! | `log/<id>.json` | a log: key, checkpoint, entries |
 //! | `listed.json`, `verdicts.json` | as in the home folder |
 //! | `outbox.slips` | finished slips, for the machine that connects to post; sealed, so that it reads none; signed |
-//! | `carried.json` | the digests of those that it took over; signed |
+//! | `carried.json` | the digests of those that it took over, each with the window whose segment holds it, or null; signed |
 //! | `drops/<window>/<digest>.age` | a drop |
 
 use sealdrop_client::{show, system};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -28,6 +28,7 @@ use sealdrop_core::address::Origin;
 use sealdrop_core::drop::archive::{BLOCK, member_header, parse_member_header};
 use sealdrop_core::encoding::{from_decimal, from_hex, hex, sha256};
 use sealdrop_core::key::{BoxKey, Role, SecretKey};
+use sealdrop_core::log::leaf::LeafKind;
 use sealdrop_core::note::{Note, Vkey};
 use sealdrop_core::slip::is_shaped;
 use sealdrop_core::time::{Time, Window};
@@ -132,7 +133,7 @@ pub(crate) fn out(context: &Context, home: &Home, args: &Out) -> Result<Answer> 
             writer.signed(OUTBOX, &slips, &profile.box_key, &keyring.member, voice)?;
         }
         if let Some(device) = keyring.device.as_ref().filter(|_| !carried.is_empty()) {
-            let json = serde_json::to_vec(carried).expect("our own state is always JSON");
+            let json = serde_json::to_vec(&carried).expect("our own state is always JSON");
             let (access, _) = device.keys();
             writer.signed(CARRIED, &json, &profile.box_key, &device.name, &access)?;
         }
@@ -150,7 +151,7 @@ pub(crate) fn out(context: &Context, home: &Home, args: &Out) -> Result<Answer> 
     writer.finish()?;
     if profile.device.is_some() {
         // Both must not post them. A machine that does not connect keeps them until it hears that the other has them.
-        let digests = answers.iter().map(|slip| digest(slip)).collect();
+        let digests = answers.iter().map(|slip| (digest(slip), None)).collect();
         outbox.give_away(&digests)?;
         Sent::were_carried(home, &digests)?;
     }
@@ -713,9 +714,13 @@ impl Bundle {
                 "that another machine took over answers is not believed: no machine of {member} signed it, and {path} may have been changed on its way; they stay here"
             )),
             Some(Ok(bytes)) => {
-                let carried: BTreeSet<String> = serde_json::from_slice(bytes).with_context(|| {
-                    format!("the answers in {path} are damaged: make it again")
-                })?;
+                let mut carried: BTreeMap<String, Option<u64>> = serde_json::from_slice(bytes)
+                    .with_context(|| format!("the answers in {path} are damaged: make it again"))?;
+                // Nothing is out in a window for which the log has no segment.
+                let segments = segments(&Ledger::load_all(home)?);
+                for window in carried.values_mut() {
+                    *window = window.filter(|window| segments.contains(window));
+                }
                 outbox.give_away(&carried)?;
                 Sent::were_carried(home, &carried)?;
             }
@@ -801,6 +806,13 @@ impl Bodies for Bundle {
 
 /// None of the keys asked for signed a member.
 struct NotSigned;
+
+/// The windows for which the log has a segment.
+fn segments(ledgers: &[Ledger]) -> HashSet<u64> {
+    let leaves = ledgers.iter().flat_map(Ledger::leaves);
+    let segments = leaves.filter(|leaf| leaf.kind == LeafKind::Segment);
+    segments.map(|leaf| leaf.window.0).collect()
+}
 
 /// What is signed of a small member: its bytes, for this box and under this name.
 fn signed_text(box_key: &BoxKey, name: &str, bytes: &[u8]) -> String {

@@ -52,6 +52,9 @@ struct State {
     /// Hex digests of the slips that came here in bundles.
     #[serde(default)]
     carried: BTreeSet<String>,
+    /// Those of them that are out, with the window whose segment holds them.
+    #[serde(default)]
+    out: BTreeMap<String, u64>,
     /// Where another machine of the member posted in the place of this one.
     #[serde(default)]
     second: Second,
@@ -152,17 +155,21 @@ impl<'a> Outbox<'a> {
         Ok(count)
     }
 
-    /// Digests of all that was ever taken over, for the machine that made them.
-    pub(crate) fn carried(&self) -> &BTreeSet<String> {
-        &self.state.carried
+    /// Digests of all that was ever taken over, for the machine that made them; with the window whose segment holds it, once that was checked.
+    pub(crate) fn carried(&self) -> BTreeMap<String, Option<u64>> {
+        let carried = self.state.carried.iter();
+        let out = |digest: &String| self.state.out.get(digest).copied();
+        carried
+            .map(|digest| (digest.clone(), out(digest)))
+            .collect()
     }
 
     /// Another machine has these slips now.
-    pub(crate) fn give_away(&mut self, digests: &BTreeSet<String>) -> Result<u64> {
+    pub(crate) fn give_away(&mut self, digests: &BTreeMap<String, Option<u64>>) -> Result<u64> {
         let mut given = 0;
         for (name, slips) in &mut self.queue {
             let before = slips.len();
-            slips.retain(|slip| !digests.contains(&digest(slip)));
+            slips.retain(|slip| !digests.contains_key(&digest(slip)));
             if slips.len() != before {
                 given += (before - slips.len()) as u64;
                 save(self.home, name, &slips.concat_bytes())?;
@@ -287,6 +294,13 @@ impl<'a> Outbox<'a> {
 
     /// The segment of a window was checked: what it lacks waits again, in front.
     pub(crate) fn settle(&mut self, window: Window, missing: &[[u8; 32]]) -> Result<()> {
+        for digest in self.found(window, missing) {
+            if self.state.carried.contains(&digest) {
+                self.state.out.insert(digest, window.0);
+            }
+        }
+        // Before the slips go: whoever made them has no other word of it.
+        self.save_state()?;
         let slips = self.posted.remove(&window).unwrap_or_default();
         let lost = slips
             .into_iter()

@@ -1,7 +1,7 @@
 //! What this member said, kept so that a case shows both sides. Nothing of it is on the disk in the clear: a copy of every slip is sealed to
 //! the member's own recipient, as drops are.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -147,11 +147,15 @@ impl Sent {
         })
     }
 
-    /// Notes that another machine has these slips.
-    pub(crate) fn were_carried(home: &Home, digests: &BTreeSet<String>) -> Result<()> {
+    /// Notes that another machine has these slips, and in which window's segment they are, as far as it says so.
+    pub(crate) fn were_carried(home: &Home, carried: &BTreeMap<String, Option<u64>>) -> Result<()> {
         Self::change(home, |slip| {
-            let is_new = digests.contains(&slip.digest) && !slip.carried;
-            slip.carried |= is_new;
+            let Some(&window) = carried.get(&slip.digest) else {
+                return false;
+            };
+            let is_new = !slip.carried || (slip.window.is_none() && window.is_some());
+            slip.carried = true;
+            slip.window = slip.window.or(window);
             is_new
         })
     }

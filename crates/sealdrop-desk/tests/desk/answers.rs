@@ -973,6 +973,60 @@ fn an_offline_machine_answers_and_the_connected_one_posts() {
 }
 
 #[test]
+fn a_bundle_that_comes_back_says_which_answers_are_out() {
+    let (bench, _) = with_cellar();
+    let progress = || bench.json("cellar", &["open", "1"])["answers"][0]["progress"].clone();
+    bench.carry("laptop", "cellar");
+    bench.carry("cellar", "laptop");
+    bench.carry("laptop", "cellar");
+    assert_eq!(progress(), "carried");
+    bench.desk("laptop", &["sync"]).ok();
+    bench.carry("laptop", "cellar");
+    assert_eq!(progress(), "carried", "posted, and in no segment yet");
+    let window = bench.server.now();
+    bench.server.close(window - 1);
+    bench.server.close(window);
+    bench.desk("laptop", &["sync"]).ok();
+    assert_eq!(progress(), "carried", "nobody has told the cellar");
+    bench.carry("laptop", "cellar");
+    assert_eq!(progress()["out"], window);
+    let said = bench.desk("cellar", &["open", "1"]).ok();
+    assert!(
+        said.contains(&format!(
+            "in the feed since window {window}, as the machine says"
+        )),
+        "{said}"
+    );
+    let outbox = bench.json("cellar", &["outbox"]);
+    assert_eq!(outbox["answers"], serde_json::json!([]));
+}
+
+#[test]
+fn a_machine_that_connects_and_handed_its_answers_over_hears_that_they_are_out() {
+    let (bench, _) = with_case();
+    bench.join_device("courier");
+    bench
+        .desk("ana", &["reply", "1", "--text", "take this"])
+        .ok();
+    let bundle = bench.arg("over.tar");
+    bench
+        .desk("ana", &["bundle", "out", "--outbox", &bundle])
+        .ok();
+    bench.desk("courier", &["bundle", "in", &bundle]).ok();
+    bench.desk("courier", &["sync"]).ok();
+    let window = bench.server.now();
+    bench.server.close(window - 1);
+    bench.server.close(window);
+    bench.desk("courier", &["sync"]).ok();
+    bench.desk("ana", &["sync"]).ok();
+    let said = bench.desk("ana", &["open", "1"]).ok();
+    assert!(said.contains("a bundle from there says when"), "{said}");
+    bench.carry("courier", "ana");
+    let open = bench.json("ana", &["open", "1"]);
+    assert_eq!(open["answers"][0]["progress"]["out"], window);
+}
+
+#[test]
 fn a_machine_hands_its_answers_over_once() {
     let (bench, reporter) = with_case();
     bench.join_device("courier");

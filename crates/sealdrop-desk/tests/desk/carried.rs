@@ -1,5 +1,7 @@
 //! Answers that go in bundles from the machine where they are written to the one that posts them, past whoever carries the bundle.
 
+use std::collections::BTreeMap;
+
 use sealdrop_core::drop::archive::{BLOCK, member_header, parse_member_header};
 use sealdrop_core::encoding::{hex, sha256};
 use sealdrop_core::key::{SecretKey, VoiceRole, device_keys};
@@ -132,7 +134,8 @@ fn whoever_carries_a_bundle_cannot_make_a_desk_give_up_its_answers() {
         .iter()
         .find(|(name, _)| name == "outbox.slips")
         .unwrap();
-    let digests: Vec<String> = slips.chunks(SLIP).map(|slip| hex(&sha256(slip))).collect();
+    let digest = |slip: &[u8]| (hex(&sha256(slip)), None::<u64>);
+    let digests: BTreeMap<String, Option<u64>> = slips.chunks(SLIP).map(digest).collect();
     assert_eq!(digests.len(), 2);
     // The bundle never reaches the laptop, and a false one comes back.
     let refused = ["no machine of ben signed it", "they stay here"];
@@ -165,6 +168,53 @@ fn whoever_carries_a_bundle_cannot_make_a_desk_give_up_its_answers() {
     bench.desk("laptop", &["bundle", "in", &carried]).ok();
     bench.carry("laptop", "cellar");
     assert_eq!(bench.json("cellar", &["outbox"])["waiting"], 0);
+}
+
+#[test]
+fn no_machine_makes_answers_out_in_a_window_without_a_segment() {
+    let (bench, _) = with_cellar();
+    bench.carry("laptop", "cellar");
+    bench.carry("cellar", "laptop");
+    let (access, _) = device_keys(&bench.seed("laptop", "device_seed"));
+    let box_key = bench.server.roster().box_key().clone();
+    let lie = |window: u64| {
+        let bundle = bench.arg("back.tar");
+        bench.desk("laptop", &["bundle", "out", &bundle]).ok();
+        let carried = members(&bench, "back.tar");
+        let carried = carried.iter().find(|(name, _)| name == "carried.json");
+        let mut said: BTreeMap<String, Option<u64>> =
+            serde_json::from_slice(&carried.unwrap().1).unwrap();
+        assert_eq!(said.len(), 2);
+        said.values_mut().for_each(|of| *of = Some(window));
+        let said = json!(said).to_string().into_bytes();
+        let text = format!(
+            "sealdrop/bundle/v1\nbox: {box_key}\nname: carried.json\ndigest: {}\n",
+            hex(&sha256(&said))
+        );
+        let note = Note::new(text).unwrap().sign("ben/laptop", &access);
+        alter(&bench, "back.tar", |name, content| {
+            match name {
+                "carried.json" => *content = said.clone(),
+                "carried.json.note" => *content = note.to_string().into_bytes(),
+                _ => {}
+            }
+            true
+        });
+        bench.desk("cellar", &["bundle", "in", &bundle]).ok();
+        std::fs::remove_file(bundle).unwrap();
+        bench.json("cellar", &["open", "1"])["answers"][0]["progress"].clone()
+    };
+    assert_eq!(lie(bench.past(5)), "carried");
+    // In one that has a segment it is the machine's word, and `open` says that it is.
+    let window = bench.past(1);
+    bench.server.close(window);
+    bench.desk("laptop", &["sync"]).ok();
+    assert_eq!(lie(window)["out"], window);
+    let said = bench.desk("cellar", &["open", "1"]).ok();
+    assert!(
+        said.contains("as the machine says that posted it"),
+        "{said}"
+    );
 }
 
 #[test]
