@@ -52,6 +52,10 @@ pub(crate) enum Fault {
     )]
     Ahead { index: u64, window: u64 },
     #[error(
+        "two segments: entry {index} is a second one of window {window}; members could be shown the one and reporters the other, so that answers do not arrive"
+    )]
+    TwoSegments { index: u64, window: u64 },
+    #[error(
         "missing body: the server does not give drop {digest} (entry {index}), and its window {window} has neither expired nor been released"
     )]
     MissingBody {
@@ -284,6 +288,9 @@ impl Ledger {
     ) -> Result<Vec<Leaf>, Fault> {
         let (mut new, mut frontier) = (Vec::new(), self.frontier.clone());
         let mut before = self.last_window();
+        let is_segment = |leaf: &&Leaf| leaf.kind == LeafKind::Segment;
+        // Windows never run backwards: between two segments of one window there is none of another.
+        let mut segment_of = self.leaves.iter().rfind(is_segment).map(|leaf| leaf.window);
         for (index, entry) in (first..).zip(entries) {
             let leaf = Leaf::parse(entry).map_err(|_| Fault::NotAnEntry { index })?;
             if index < self.size() {
@@ -301,6 +308,14 @@ impl Ledger {
             }
             if leaf.window > now {
                 return Err(Fault::Ahead {
+                    index,
+                    window: leaf.window.0,
+                });
+            }
+            if leaf.kind == LeafKind::Segment
+                && segment_of.replace(leaf.window) == Some(leaf.window)
+            {
+                return Err(Fault::TwoSegments {
                     index,
                     window: leaf.window.0,
                 });

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use sealdrop_core::encoding::{hex, sha256};
+use sealdrop_core::log::leaf::LeafKind;
 use sealdrop_core::report::Kind;
 use sealdrop_core::roster::Roster;
 use sealdrop_core::slip::clue::Seeker;
@@ -1047,4 +1048,41 @@ fn a_machine_hands_its_answers_over_once() {
     bench.desk("courier", &["sync"]).ok();
     let roster = bench.server.roster();
     assert_eq!(read(&reporter, &roster, &posted(&bench)).len(), 1);
+}
+
+#[test]
+fn server_logs_two_segments_for_one_window_and_nothing_is_cosigned() {
+    // Whichever comes first: members could look at the one and reporters be shown the other.
+    for true_one_first in [true, false] {
+        let (bench, _) = with_case();
+        bench.desk("ana", &["reply", "1", "--text", "kept"]).ok();
+        bench.desk("ana", &["sync"]).ok();
+        let window = bench.server.now();
+        let index = {
+            let mut state = bench.server.lock();
+            let another = |state: &mut crate::server::State| {
+                state.push(LeafKind::Segment, [7; 32], (SHARE * SLIP) as u64, window);
+            };
+            if !true_one_first {
+                another(&mut state);
+            }
+            state.close(window);
+            if true_one_first {
+                another(&mut state);
+                state.size = state.leaves.len() as u64;
+            }
+            let segments = state.leaves.iter().rev();
+            let last = segments.take_while(|leaf| leaf.kind != LeafKind::Segment);
+            state.leaves.len() - 1 - last.count()
+        };
+        let cosigned = bench.server.lock().cosigned.len();
+        // It is a fault of this log from then on.
+        for _ in 0..2 {
+            let says = format!("two segments: entry {index} is a second one of window {window}");
+            bench
+                .desk("ana", &["sync"])
+                .fails(1, &[&says, "Nothing was cosigned"]);
+        }
+        assert_eq!(bench.server.lock().cosigned.len(), cosigned);
+    }
 }
