@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
-use sealdrop_client::{Client, ClientError, Member, Problem, system};
+use sealdrop_client::{Client, ClientError, Member, Problem, VerifiedBox, system};
 use sealdrop_core::encoding::{hex, sha256};
 use sealdrop_core::log::leaf::{Leaf, LeafKind};
 use sealdrop_core::roster::Roster;
@@ -13,10 +13,11 @@ use sealdrop_core::time::{Time, Window};
 use serde_json::{Value, json};
 
 use crate::answer::forecast_line;
-use crate::home::Home;
+use crate::home::{Home, Profile};
 use crate::judge::Verdicts;
 use crate::ledger::Ledger;
 use crate::outbox::{Forecast, Outbox, share};
+use crate::rosters::Rosters;
 use crate::sent::Sent;
 
 /// The largest segment: 64 slips.
@@ -66,10 +67,11 @@ pub(crate) fn run(
     mut outbox: Outbox<'_>,
     client: &Client,
     member: &Member<'_>,
-    roster: &Roster,
+    rosters: &Rosters,
     ledger: Option<&Ledger>,
     now: Time,
 ) -> Result<Posting> {
+    let roster = rosters.expect_latest()?;
     let (mut remarks, mut faults, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let windows: Vec<Window> = outbox.posted().map(|(window, _)| window).collect();
     for (window, ledger) in windows.into_iter().zip(ledger.iter().cycle()) {
@@ -100,6 +102,18 @@ pub(crate) fn run(
         }
     }
     let post = post(&mut outbox, member, roster, now, &mut remarks)?;
+    if let Post::Second(open) = post {
+        outbox.came_second(open)?;
+        if has_another_machine(&home.profile()?, rosters, ledger, open) {
+            remarks.push(format!(
+                "answers: another machine of this member has posted in window {open}; what waits here goes when this machine comes first, or from there: `bundle out --outbox FILE` here, `bundle in FILE` there"
+            ));
+        } else {
+            faults.push(format!(
+                "answers: the server says that another machine of this member has posted in window {open}, and the roster names no other machine: either this home was copied or restored from a backup, or the server holds the answers back; what waits here goes with the next window that it leaves free"
+            ));
+        }
+    }
     for window in kept {
         settle(home, &mut outbox, window, &[])?;
     }
@@ -226,6 +240,8 @@ fn not_kept(
 enum Post {
     /// The server took it for this window.
     Taken(Window),
+    /// The server has a share of the member for this window, and not from here.
+    Second(Window),
     /// Nothing is to be done before the next window.
     Done,
     /// It is worth trying again in this one.
@@ -236,7 +252,7 @@ impl Post {
     fn window(&self) -> Option<Window> {
         match self {
             Self::Taken(window) => Some(*window),
-            Self::Done | Self::Failed => None,
+            Self::Second(_) | Self::Done | Self::Failed => None,
         }
     }
 }
@@ -255,7 +271,7 @@ fn post(
     }
     // Nothing is shown in vain: what the server has not seen can still be handed over.
     if outbox.taken_for == Some(open) && !outbox.has_tried(open) {
-        return second(outbox, open, remarks);
+        return Ok(Post::Second(open));
     }
     let share = share(roster);
     let is_second = outbox.sends_again(share);
@@ -281,7 +297,7 @@ fn post(
     };
     remarks.push(match error {
         // It posted between this sync's first request and this one.
-        ClientError::Status { status: 409, .. } => return second(outbox, open, remarks),
+        ClientError::Status { status: 409, .. } => return Ok(Post::Second(open)),
         ClientError::Status { status: 404 | 405, .. } => {
             "answers: the server does not take any: it is older than this program; they wait".into()
         }
@@ -300,11 +316,26 @@ fn post(
     Ok(Post::Done)
 }
 
-/// Another machine of the member was first in this window.
-fn second(outbox: &mut Outbox<'_>, open: Window, remarks: &mut Vec<String>) -> Result<Post> {
-    outbox.came_second(open)?;
-    remarks.push(format!(
-        "answers: another machine of this member has posted in window {open}; what waits here goes when this machine comes first, or from there: `bundle out --outbox FILE` here, `bundle in FILE` there"
-    ));
-    Ok(Post::Done)
+/// Whether another machine of the member may have posted in the window `open`: a roster that may be in force in it names one. A roster that the log has
+/// in an earlier window has ended those before it.
+fn has_another_machine(
+    profile: &Profile,
+    rosters: &Rosters,
+    ledger: Option<&Ledger>,
+    open: Window,
+) -> bool {
+    let leaves = ledger.into_iter().flat_map(Ledger::leaves);
+    let logged: HashSet<[u8; 32]> = leaves
+        .filter(|leaf| leaf.kind == LeafKind::Roster && leaf.window < open)
+        .map(|leaf| leaf.digest)
+        .collect();
+    let rosters: Vec<&Roster> = rosters.iter().map(VerifiedBox::roster).collect();
+    let first = rosters
+        .iter()
+        .rposition(|roster| logged.contains(&roster.digest()));
+    let in_force = rosters.iter().skip(first.unwrap_or(0));
+    let own = profile.device.as_ref().map(|(access, _)| access);
+    in_force
+        .flat_map(|roster| roster.devices())
+        .any(|device| device.member() == profile.member && Some(&device.access) != own)
 }

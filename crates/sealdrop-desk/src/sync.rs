@@ -156,7 +156,7 @@ impl Syncing<'_> {
             outbox,
             self.client,
             &member,
-            &roster,
+            &self.rosters,
             new_entries.is_some().then_some(&ledger),
             self.now,
         )?;

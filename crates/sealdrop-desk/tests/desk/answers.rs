@@ -604,7 +604,6 @@ fn a_server_without_the_endpoint_or_with_a_full_segment_is_no_failed_sync() {
         (422, "another roster"),
         (401, "could not be posted"),
         (503, "segment is full"),
-        (409, "another machine of this member"),
     ] {
         bench.server.lock().refuses_slips = Some((status, false));
         let said = bench.desk("ana", &["sync"]).ok();

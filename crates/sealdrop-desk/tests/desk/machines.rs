@@ -93,6 +93,42 @@ fn what_the_server_saw_and_refused_is_sent_by_the_same_machine_alone() {
 }
 
 #[test]
+fn server_invents_another_machine_to_hold_answers_back() {
+    let (bench, _) = with_case();
+    bench.desk("ana", &["reply", "1", "--text", "held"]).ok();
+    let lie = (bench.server.now(), "ana".to_owned());
+    bench.server.lock().slips.insert(lie, vec![1; 8 * 4096]);
+    // By what it says when it is asked, then by refusing what comes.
+    for hides_posted in [false, true] {
+        bench.server.lock().hides_posted = hides_posted;
+        let ran = bench.desk("ana", &["--json", "sync"]);
+        assert_eq!(ran.code, 1);
+        let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let fault = said["answers"]["faults"][0].as_str().unwrap();
+        assert!(fault.contains("names no other machine"), "{said}");
+        assert_eq!(said["answers"]["remarks"].as_array().unwrap().len(), 0);
+        assert_eq!(said["answers"]["waiting"], 1);
+        assert_eq!(said["log"]["cosigned"], true, "the log is as it should be");
+    }
+}
+
+#[test]
+fn a_machine_that_was_removed_after_it_had_posted_is_no_fault_until_the_window_is_over() {
+    let (bench, _) = with_case();
+    bench.join_device("courier");
+    bench.desk("courier", &["sync"]).ok();
+    bench.desk("ana", &["member", "remove", "ana/courier"]).ok();
+    bench.desk("ana", &["publish"]).ok();
+    let said = bench.desk("ana", &["sync"]).ok();
+    assert!(said.contains("another machine of this member"), "{said}");
+    // The log has the new roster in a window that is over: nobody else can have posted in this one.
+    bench.server.close(bench.past(1));
+    bench
+        .desk("ana", &["sync"])
+        .fails(1, &["names no other machine"]);
+}
+
+#[test]
 fn a_bundle_comes_on_standard_input_and_none_goes_into_a_pipe() {
     let (bench, _) = with_case();
     bench.join_device("courier");
