@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Error, Result, bail};
 use sealdrop_client::{show, system};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -26,6 +26,8 @@ use crate::text;
 const LONGEST_SLEEP: u64 = 30_000;
 /// How often is looked whether another program has left the home folder.
 const LOOK: u64 = 50;
+/// How long it is looked, in milliseconds, before it is tried again as after any failure.
+const LONGEST_LOOK: u64 = 10_000;
 /// How long what is under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 /// The pauses of an agent that has never seen a roster, so that it knows no window.
@@ -146,10 +148,27 @@ impl Running<'_> {
 
     /// One sync. The home folder is locked for its time alone.
     fn sync(&self, dir: &Path, schedule: &mut Option<Schedule>, stop: &Stop) -> Result<Synced> {
+        let is_over = |schedule: &Option<Schedule>| {
+            let now = system::now_in_milliseconds();
+            schedule
+                .as_ref()
+                .is_some_and(|schedule| schedule.is_over(now))
+        };
+        let mut looks = 0..LONGEST_LOOK / LOOK;
         let home = loop {
-            match Home::reopen(dir)? {
+            let home = Home::reopen(dir)?;
+            match home {
+                // A slot that went by meanwhile is not made up for: the next has a moment of its own.
+                _ if is_over(schedule) => bail!(
+                    "the moment went by while another sealdrop-desk worked in {}: nothing was fetched or posted",
+                    dir.display()
+                ),
                 Some(home) => break home,
-                None if stop.wait(LOOK) => anyhow::bail!("stopped"),
+                None if looks.next().is_none() => bail!(
+                    "another sealdrop-desk works in {}, and has not left it: nothing was fetched or posted",
+                    dir.display()
+                ),
+                None if stop.wait(LOOK) => bail!("stopped"),
                 None => {}
             }
         };

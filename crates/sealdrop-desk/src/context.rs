@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::home::Home;
 use crate::text;
 
 /// The options that stand before or behind every command.
@@ -42,19 +43,21 @@ impl Context {
         }
     }
 
-    /// Asks before something that cannot be taken back; `yes` says that it was answered on the command line.
-    pub(crate) fn confirm(&self, question: &str, yes: bool) -> Result<()> {
+    /// Asks before something that cannot be taken back; `yes` says that it was answered on the command line. Others may use `home` meanwhile
+    /// ([`Home::aside`]).
+    pub(crate) fn confirm(&self, home: &Home, question: &str, yes: bool) -> Result<()> {
         if yes {
             return Ok(());
         }
         if self.json || !std::io::stdin().is_terminal() {
             usage!("there is nobody to ask: say --yes if it is right; nothing was done");
         }
-        eprint!("{question} [y/N] ");
         let mut answer = String::new();
-        std::io::stdin()
-            .read_line(&mut answer)
-            .context("cannot read the answer")?;
+        let asked = home.aside(|| {
+            eprint!("{question} [y/N] ");
+            std::io::stdin().read_line(&mut answer)
+        })?;
+        asked.context("cannot read the answer")?;
         if !matches!(answer.trim(), "y" | "Y" | "yes") {
             bail!("stopped by you: nothing was done");
         }

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::context::{Answer, Context, usage};
 use crate::destroyed::{Destroyed, sweep};
 use crate::epochs::{Epoch, State, epochs};
-use crate::home::Home;
+use crate::home::{Home, Profile};
 use crate::inbox::{Desk, From};
 use crate::keyring::Keyring;
 use crate::ledger::{Known, Ledger};
@@ -36,7 +36,17 @@ pub(crate) struct DestroyEpoch {
     yes: bool,
 }
 
+/// What is to be destroyed, as this home tells of it.
+struct Seen {
+    rosters: Rosters,
+    epochs: Vec<Epoch>,
+    /// Positions in the keyring.
+    chosen: BTreeSet<usize>,
+    loss: Loss,
+}
+
 /// What is lost with an identity, and what has to be done so that no more is.
+#[derive(Default)]
 struct Loss {
     /// Drops that open now, and with nothing that stays.
     drops: Vec<Known>,
@@ -62,11 +72,10 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
         );
     }
     let now = system::now();
-    let rosters = Rosters::load(home, &profile.box_key)?;
-    let all = epochs(&profile.recipients, &rosters, &Ledger::load_all(home)?);
-    let chosen = choose(&all, args, now)?;
-    if chosen.is_empty() {
-        let lines: Vec<String> = all
+    let mut seen = look(context, home, &unlocked.keyring, &profile, args, now)?;
+    if seen.chosen.is_empty() {
+        let lines: Vec<String> = seen
+            .epochs
             .iter()
             .map(|epoch| format!("  {}  {}", epoch.recipient.fingerprint(), epoch.line(now)))
             .collect();
@@ -75,24 +84,11 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
             format!("No identity is due to be destroyed:\n{}", lines.join("\n")),
         ));
     }
-    let fingerprints: Vec<String> = chosen
-        .iter()
-        .map(|position| all[*position].recipient.fingerprint())
-        .collect();
-
-    let keyring = &mut unlocked.keyring;
-    let mut desk = Desk::with_keys(home, &From::here(), keyring.identities(), None)?;
-    let staying = |(position, identity): (usize, &IdentitySeed)| {
-        (!chosen.contains(&position)).then(|| Identity::new(identity))
-    };
-    let identities = keyring.identities.iter().enumerate();
-    let staying: Vec<Identity> = identities.filter_map(staying).collect();
-    let loss = loss(context, home, &mut desk, &rosters, &staying)?;
+    let fingerprints: Vec<String> = seen.chosen().map(|e| e.recipient.fingerprint()).collect();
     if !args.yes {
-        let chosen_epochs: Vec<&Epoch> = chosen.iter().map(|position| &all[*position]).collect();
+        let shown = seen.what_is_lost(now);
         let question = format!(
-            "{}\nType {} to destroy {} for good: ",
-            what_is_lost(&chosen_epochs, &loss, now),
+            "{shown}\nType {} to destroy {} for good: ",
             match fingerprints.as_slice() {
                 [one] => format!("`{one}`, or `yes`,"),
                 _ => "`yes`".into(),
@@ -107,9 +103,26 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
         if let [one] = fingerprints.as_slice() {
             accepted.push(one);
         }
-        secret::confirm(&question, &accepted)?;
+        secret::confirm(home, &question, &accepted)?;
+        // An agent may have fetched reports meanwhile that are lost too.
+        let changed = "something changed here while you were asked: nothing was destroyed; run this again, and look at what is lost now";
+        if !unlocked.is_current(home)? {
+            bail!(changed);
+        }
+        let again = look(context, home, &unlocked.keyring, &profile, args, now)?;
+        if again.what_is_lost(now) != shown || again.loss.drops != seen.loss.drops {
+            bail!(changed);
+        }
+        seen = again;
     }
 
+    let Seen {
+        rosters,
+        epochs,
+        chosen,
+        loss,
+    } = seen;
+    let keyring = &mut unlocked.keyring;
     let voice = keyring.voice.as_ref();
     let current = profile.recipients.first().context("an identity is here")?;
     for sent in &loss.reseal {
@@ -119,7 +132,7 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
     }
     let gone: Vec<_> = chosen
         .iter()
-        .map(|position| all[*position].recipient.clone())
+        .map(|position| epochs[*position].recipient.clone())
         .collect();
     Destroyed::load(home, &profile)?.note(home, &gone, &loss.drops)?;
     let identities = std::mem::take(&mut keyring.identities).into_iter();
@@ -158,6 +171,60 @@ pub(crate) fn run(context: &Context, home: &Home, args: &DestroyEpoch) -> Result
         "recovery": recovery,
     });
     Ok(Answer::new(json, lines.join("\n")))
+}
+
+fn look(
+    context: &Context,
+    home: &Home,
+    keyring: &Keyring,
+    profile: &Profile,
+    args: &DestroyEpoch,
+    now: Time,
+) -> Result<Seen> {
+    let rosters = Rosters::load(home, &profile.box_key)?;
+    let epochs = epochs(&profile.recipients, &rosters, &Ledger::load_all(home)?);
+    let chosen = choose(&epochs, args, now)?;
+    let mut loss = Loss::default();
+    if !chosen.is_empty() {
+        let mut desk = Desk::with_keys(home, &From::here(), keyring.identities(), None)?;
+        let staying = |(position, identity): (usize, &IdentitySeed)| {
+            (!chosen.contains(&position)).then(|| Identity::new(identity))
+        };
+        let identities = keyring.identities.iter().enumerate();
+        let staying: Vec<Identity> = identities.filter_map(staying).collect();
+        loss = find_loss(context, home, &mut desk, &rosters, &staying)?;
+    }
+    Ok(Seen {
+        rosters,
+        epochs,
+        chosen,
+        loss,
+    })
+}
+
+impl Seen {
+    fn chosen(&self) -> impl Iterator<Item = &Epoch> {
+        self.chosen.iter().map(|position| &self.epochs[*position])
+    }
+
+    /// What is asked about: what becomes unreadable, and what may still come.
+    fn what_is_lost(&self, now: Time) -> String {
+        let fingerprints: Vec<String> = self.chosen().map(|e| e.recipient.fingerprint()).collect();
+        let mut lines = vec![format!(
+            "Without {} nothing on this machine opens any more:",
+            fingerprints.join(" and ")
+        )];
+        lines.extend(self.loss.lines().iter().map(|line| format!("  {line}")));
+        lines.extend(self.chosen().filter_map(|epoch| match epoch.state {
+            State::Ends(from) if from > now => Some(format!(
+                "Until {} reports may still come that only {} opens here.",
+                show::minute(from),
+                epoch.recipient.fingerprint()
+            )),
+            _ => None,
+        }));
+        lines.join("\n")
+    }
 }
 
 /// Positions in the keyring.
@@ -200,7 +267,7 @@ fn choose(all: &[Epoch], args: &DestroyEpoch, now: Time) -> Result<BTreeSet<usiz
     Ok(BTreeSet::from([position]))
 }
 
-fn loss(
+fn find_loss(
     context: &Context,
     home: &Home,
     desk: &mut Desk<'_>,
@@ -211,12 +278,8 @@ fn loss(
     let readable = desk.readable(staying)?;
     let is_lost = |drop: &Known| readable.lost.iter().any(|lost| lost.digest == drop.digest);
     let mut loss = Loss {
-        drops: Vec::new(),
-        cases: Vec::new(),
-        in_part: Vec::new(),
         elsewhere: readable.elsewhere,
-        answers: 0,
-        reseal: Vec::new(),
+        ..Loss::default()
     };
     let mut fates = BTreeMap::new();
     for (number, messages) in &inbox.cases {
@@ -295,23 +358,4 @@ impl Loss {
         }
         lines
     }
-}
-
-/// What is asked about: what becomes unreadable, and what may still come.
-fn what_is_lost(chosen: &[&Epoch], loss: &Loss, now: Time) -> String {
-    let fingerprints: Vec<String> = chosen.iter().map(|e| e.recipient.fingerprint()).collect();
-    let mut lines = vec![format!(
-        "Without {} nothing on this machine opens any more:",
-        fingerprints.join(" and ")
-    )];
-    lines.extend(loss.lines().iter().map(|line| format!("  {line}")));
-    lines.extend(chosen.iter().filter_map(|epoch| match epoch.state {
-        State::Ends(from) if from > now => Some(format!(
-            "Until {} reports may still come that only {} opens here.",
-            show::minute(from),
-            epoch.recipient.fingerprint()
-        )),
-        _ => None,
-    }));
-    lines.join("\n")
 }

@@ -53,9 +53,16 @@ pub(crate) struct Unlocked {
     pub(crate) keyring: Keyring,
     passphrase: Zeroizing<String>,
     work_factor: Option<u8>,
+    /// The file as it was then.
+    sealed: Vec<u8>,
 }
 
 impl Unlocked {
+    /// Whether the keyring in `home` is still the one that was opened: others may have changed it while a person was asked.
+    pub(crate) fn is_current(&self, home: &Home) -> Result<bool> {
+        Ok(home.read(FILE)?.as_ref() == Some(&self.sealed))
+    }
+
     /// Keeps the changed keys: the recovery file, then the keyring, then the public halves. Each is written whole, so a crash in between loses no key that
     /// was there before, and whoever opens the keyring next finishes what it left ([`Keyring::unlock`]).
     ///
@@ -148,6 +155,7 @@ impl Keyring {
             keyring,
             passphrase,
             work_factor: passphrase::work_factor(&sealed),
+            sealed,
         })
     }
 

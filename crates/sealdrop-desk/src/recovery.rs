@@ -270,7 +270,7 @@ fn give(context: &Context, home: &Home, args: &Give) -> Result<Answer> {
             member.name,
             named(&share)
         );
-        secret::confirm(&question, &[&fingerprint])?;
+        secret::confirm(home, &question, &[&fingerprint])?;
     }
     let mut files = Files::default();
     files.write(

@@ -113,7 +113,14 @@ pub(crate) fn run(context: &Context, home: &Home, args: &Reseal) -> Result<Answe
         );
     }
     context.remark(gift.question(&roster));
-    context.confirm("Give it to all of them?", args.yes)?;
+    context.confirm(home, "Give it to all of them?", args.yes)?;
+    let latest = Rosters::load(home, &profile.box_key)?.seen();
+    if latest != roster.seen() {
+        bail!(
+            "roster {} came while you were asked, and it may name other members: nothing was given; run this again",
+            latest.epoch
+        );
+    }
 
     let mut events = Vec::new();
     for event in TeamEvent::several(std::mem::take(&mut gift.grants)) {

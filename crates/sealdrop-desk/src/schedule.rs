@@ -71,6 +71,13 @@ impl Schedule {
         step
     }
 
+    /// Whether the slot of what is to be done is not that of `now`.
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        self.next
+            .as_ref()
+            .is_some_and(|next| next.slot != now / self.slot)
+    }
+
     /// The sync came to its end, whatever it found. It is done for the slot that it was begun in, however long it took.
     pub(crate) fn done(&mut self) {
         if let Some(next) = self.next.take() {
@@ -183,6 +190,22 @@ mod tests {
         let mut schedule = Schedule::new(SLOT / 1_000, START, false);
         assert!(matches!(schedule.step(START, &mut rng), Step::Wait(_)));
         assert_eq!(schedule.step(START + SLOT - 1, &mut rng), Step::Sync);
+    }
+
+    #[test]
+    fn a_sync_that_waited_beyond_its_slot_is_not_begun_in_the_next_and_no_second_one_comes() {
+        let (mut schedule, mut rng) = (Schedule::new(SLOT / 1_000, START, false), rng(6));
+        let now = next_sync(&mut schedule, START, &mut rng);
+        assert!(!schedule.is_over(now));
+        let late = START + SLOT + SLOT / 8;
+        assert!(schedule.is_over(late));
+        assert_eq!(schedule.failed(late), None);
+        // The slot that it came into has a moment of its own, and one only.
+        let at = next_sync(&mut schedule, late, &mut rng);
+        assert!(at > late && at / SLOT == 80_001);
+        schedule.done();
+        let next = next_sync(&mut schedule, at, &mut rng);
+        assert_eq!(next / SLOT, 80_002);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use zeroize::Zeroizing;
 
 use crate::context::{Context, usage};
+use crate::home::Home;
 
 /// A shorter passphrase is refused: whoever copies the keyring tries them all.
 const LEAST: usize = 8;
@@ -71,17 +72,18 @@ pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>> {
     Ok(Zeroizing::new(typed))
 }
 
-/// Goes on only if one of `accepted` is typed on the terminal. What is asked goes to standard error.
-pub(crate) fn confirm(question: &str, accepted: &[&str]) -> Result<()> {
-    eprint!("{question}");
+/// Goes on only if one of `accepted` is typed on the terminal. What is asked goes to standard error. Others may use `home` meanwhile ([`Home::aside`]).
+pub(crate) fn confirm(home: &Home, question: &str, accepted: &[&str]) -> Result<()> {
     if !std::io::stdin().is_terminal() {
-        eprintln!();
+        eprintln!("{question}");
         usage!("there is no terminal to ask on: if you are sure, run this again with --yes");
     }
     let mut typed = String::new();
-    std::io::stdin()
-        .read_line(&mut typed)
-        .context("cannot ask on this terminal")?;
+    let asked = home.aside(|| {
+        eprint!("{question}");
+        std::io::stdin().read_line(&mut typed)
+    })?;
+    asked.context("cannot ask on this terminal")?;
     if !accepted.contains(&typed.trim()) {
         bail!("not confirmed: nothing was changed");
     }

@@ -318,3 +318,24 @@ fn the_home_is_left_to_others_while_a_person_writes() {
         0
     );
 }
+
+#[test]
+fn an_agent_that_cannot_get_into_its_home_says_so_and_makes_up_for_nothing() {
+    let (bench, _) = with_courier();
+    let held = std::fs::File::open(bench.path("courier/lock")).unwrap();
+    bench.desk("courier", &["sync"]).ok();
+    let agent = Agent::start(&bench, "courier", &[]);
+    agent.says();
+    held.lock().unwrap();
+    let before = requests(&bench);
+    for _ in 0..2 {
+        let said = agent.until(|said| !said["error"].is_null());
+        let error = said["error"].as_str().unwrap();
+        assert!(error.contains("another sealdrop-desk"), "{said}");
+        assert_eq!(said["again"], Value::Null, "its moment is over: {said}");
+    }
+    assert_eq!(requests(&bench), before);
+    held.unlock().unwrap();
+    agent.until(|said| said["error"].is_null());
+    assert_eq!(agent.stop().0, Some(0));
+}

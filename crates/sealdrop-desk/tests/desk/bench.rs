@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::sealed;
 use crate::server::{Server, WINDOW};
+use crate::terminal::Terminal;
 
 /// Desks of one box, and its server.
 pub(crate) struct Bench {
@@ -92,6 +93,23 @@ impl Bench {
 
     /// Starts a desk command of someone.
     pub(crate) fn start(&self, who: &str, args: &[&str]) -> std::process::Child {
+        let mut command = self.command(who, args);
+        let piped = std::process::Stdio::piped;
+        command.stdout(piped()).stderr(piped()).spawn().unwrap()
+    }
+
+    /// The same with somebody in front of it.
+    pub(crate) fn on_terminal(&self, who: &str, args: &[&str]) -> Terminal {
+        Terminal::start(self.command(who, args))
+    }
+
+    /// Whether nobody works in the home of someone.
+    pub(crate) fn is_free(&self, who: &str) -> bool {
+        let lock = std::fs::File::open(self.path(who).join("lock")).unwrap();
+        lock.try_lock().is_ok()
+    }
+
+    fn command(&self, who: &str, args: &[&str]) -> std::process::Command {
         let mut command =
             std::process::Command::new(assert_cmd::cargo::cargo_bin!("sealdrop-desk"));
         command
@@ -99,9 +117,8 @@ impl Bench {
             .env("HOME", self.dir.path())
             .env("SEALDROP_PASSPHRASE_FILE", self.path("passphrase"))
             .env("SEALDROP_HOME", self.path(who));
-        let piped = std::process::Stdio::piped;
-        command.args(args).stdout(piped()).stderr(piped());
-        command.spawn().unwrap()
+        command.args(args);
+        command
     }
 
     pub(crate) fn json(&self, who: &str, args: &[&str]) -> Value {

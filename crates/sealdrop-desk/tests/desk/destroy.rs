@@ -373,3 +373,34 @@ fn a_due_epoch_is_remarked_upon() {
     let said = due.bench.desk("ana", &["sync"]).ok();
     assert!(!said.contains("old recipient"), "{said}");
 }
+
+#[test]
+fn a_question_leaves_the_home_to_others_and_what_came_meanwhile_is_not_destroyed_unseen() {
+    let due = due();
+    let bench = &due.bench;
+    // A sync that changes nothing is no matter; a report that would be lost is, and so is another keyring.
+    let meanwhile: [fn(&Bench); 3] = [
+        |bench| {
+            report(bench, 7, 2, "came late", 10);
+            bench.server.close(bench.past(10));
+        },
+        |bench| {
+            bench.desk("ana", &["rotate"]).ok();
+        },
+        |_| (),
+    ];
+    for (turn, meanwhile) in meanwhile.iter().enumerate() {
+        let mut terminal = bench.on_terminal("ana", &["destroy-epoch", &due.old]);
+        terminal.answer("for good: ", "");
+        assert!(bench.is_free("ana"));
+        meanwhile(bench);
+        bench.desk("ana", &["sync"]).ok();
+        terminal.answer("", "yes\n");
+        let (code, shown) = terminal.end();
+        let changed = turn < 2;
+        assert_eq!(code, Some(changed.into()), "{shown}");
+        assert_eq!(shown.contains("something changed"), changed, "{shown}");
+        let known = fingerprints(bench, "ana");
+        assert_eq!(known.contains(&json!(due.old)), changed);
+    }
+}

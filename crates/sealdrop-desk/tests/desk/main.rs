@@ -24,3 +24,10 @@ mod selftest;
 mod server;
 mod sync;
 mod team;
+#[path = "../../../sealdrop/tests/cli/terminal.rs"]
+#[allow(
+    dead_code,
+    clippy::panic,
+    reason = "the reporter's tests do more with it"
+)]
+mod terminal;

@@ -598,3 +598,26 @@ fn what_members_give_is_not_at_rest_in_the_clear() {
     }
     assert!(seen > 10);
 }
+
+#[test]
+fn a_roster_that_comes_while_reseal_asks_is_not_passed_over() {
+    let bench = Bench::new();
+    bench.join("ben");
+    let roster = bench.server.roster();
+    let mut reporter = Reporter::new(1, roster.box_key());
+    let drop = reporter.drop(&roster, Kind::Report, "a bug");
+    bench.server.accept(&drop, bench.past(9));
+    bench.server.close(bench.past(9));
+    bench.desk("ana", &["sync"]).ok();
+    let bodies = bench.server.lock().bodies.len();
+    let mut terminal = bench.on_terminal("ana", &["reseal", "1", "--again"]);
+    terminal.answer("[y/N] ", "");
+    assert!(bench.is_free("ana"));
+    bench.desk("ana", &["member", "remove", "ben"]).ok();
+    bench.desk("ana", &["publish"]).ok();
+    terminal.answer("", "y\n");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("nothing was given"), "{shown}");
+    assert_eq!(bench.server.lock().bodies.len(), bodies);
+}
