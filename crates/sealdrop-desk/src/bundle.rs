@@ -57,6 +57,10 @@ const OUTBOX: &str = "outbox.slips";
 const CARRIED: &str = "carried.json";
 /// The name of standard input.
 const STDIN: &str = "-";
+/// The largest bundle that is taken from standard input: whatever comes there is on the disk before it is looked at.
+const MAX_SPOOL: u64 = 16 << 30;
+/// The largest `bundle.json`.
+const MAX_HEAD: u64 = 4096;
 /// The folder of the home folder where what comes on standard input is kept meanwhile.
 const SPOOL: &str = "incoming";
 
@@ -210,8 +214,9 @@ pub(crate) fn write_roster(
 /// `bundle in`: takes over what another machine of the same box made.
 pub(crate) fn take_in(home: &Home, file: &Path) -> Result<Answer> {
     let profile = home.profile()?;
+    sweep_spools(home);
     let spool = match file == Path::new(STDIN) {
-        true => Some(Spool::fill(home)?),
+        true => Some(Spool::fill(home, &profile.box_key)?),
         false => None,
     };
     let bundle = match &spool {
@@ -301,6 +306,76 @@ struct Head {
     origin: Option<String>,
 }
 
+impl Head {
+    /// Refuses a bundle of another box, or of a later version.
+    fn check(&self, name: &str, box_key: &BoxKey) -> Result<()> {
+        if self.version > 1 {
+            bail!("{name} was made by a newer sealdrop-desk: install that one");
+        }
+        if self.box_key != box_key.to_string() {
+            bail!(
+                "{name} is of another box ({}) than this desk ({box_key})",
+                show::line(&self.box_key)
+            );
+        }
+        Ok(())
+    }
+}
+
+fn not_a_bundle(name: &str) -> String {
+    format!("{name} is not a bundle, or is damaged: make it again with `bundle out`")
+}
+
+/// Removes what came on standard input to a program that was killed.
+pub(crate) fn sweep_spools(home: &Home) {
+    let left = fs::read_dir(home.path(SPOOL)).into_iter().flatten();
+    for entry in left.flatten() {
+        // Who still reads holds it.
+        if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Copies a bundle to its end, into the file at `path`. What does not begin as one of this box is refused before anything is kept, and what is longer than `limit` bytes then.
+fn copy_bundle(
+    mut from: impl Read,
+    mut to: impl Write,
+    path: &Path,
+    box_key: &BoxKey,
+    limit: u64,
+) -> Result<()> {
+    let name = "standard input";
+    let mut begin = vec![0; BLOCK];
+    let mut head = || -> Option<Head> {
+        from.read_exact(&mut begin).ok()?;
+        let (member, size) = parse_member_header(begin.as_slice().try_into().ok()?)?;
+        if member != "bundle.json" || size > MAX_HEAD {
+            return None;
+        }
+        let mut json = vec![0; size as usize];
+        from.read_exact(&mut json).ok()?;
+        begin.extend_from_slice(&json);
+        serde_json::from_slice(&json).ok()
+    };
+    head()
+        .with_context(|| not_a_bundle(name))?
+        .check(name, box_key)?;
+    let left = limit.saturating_sub(begin.len() as u64);
+    let mut copy = || {
+        to.write_all(&begin)?;
+        io::copy(&mut from.by_ref().take(left), &mut to)
+    };
+    let copied = copy().map_err(|error| unwritable(path, error))?;
+    if copied == left && from.read(&mut [0]).context("cannot read standard input")? > 0 {
+        bail!(
+            "what comes on standard input is more than {}: copy the bundle to a file, and run `bundle in FILE`",
+            show::bytes(limit)
+        );
+    }
+    Ok(())
+}
+
 /// What came on standard input, in a file that is gone with the value.
 struct Spool {
     path: PathBuf,
@@ -309,15 +384,9 @@ struct Spool {
 
 impl Spool {
     /// Reads standard input to its end. The home folder is left to others: a pipe may take as long as it likes.
-    fn fill(home: &Home) -> Result<Self> {
+    fn fill(home: &Home, box_key: &BoxKey) -> Result<Self> {
         let folder = home.path(SPOOL);
         make_folder(&folder)?;
-        // What nobody holds was left by a program that was killed.
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
         let mut name = [0; 8];
         system::rng().fill_bytes(&mut name);
         let path = folder.join(hex(&name));
@@ -327,8 +396,15 @@ impl Spool {
             _lock: file.try_clone().context("cannot keep what comes")?,
             path,
         };
-        home.aside(|| io::copy(&mut io::stdin().lock(), &mut file))?
-            .map_err(|error| unwritable(&spool.path, error))?;
+        home.aside(|| {
+            copy_bundle(
+                io::stdin().lock(),
+                &mut file,
+                &spool.path,
+                box_key,
+                MAX_SPOOL,
+            )
+        })??;
         Ok(spool)
     }
 }
@@ -505,8 +581,7 @@ impl Bundle {
             drops: HashMap::new(),
             order: Vec::new(),
         };
-        let not_a_bundle =
-            || format!("{name} is not a bundle, or is damaged: make it again with `bundle out`");
+        let not_a_bundle = || not_a_bundle(name);
         bundle
             .read_members(BufReader::new(file))
             .ok()
@@ -516,15 +591,7 @@ impl Bundle {
             .get("bundle.json")
             .and_then(|bytes| serde_json::from_slice::<Head>(bytes).ok());
         bundle.head = head.with_context(not_a_bundle)?;
-        if bundle.head.version > 1 {
-            bail!("{name} was made by a newer sealdrop-desk: install that one");
-        }
-        if bundle.head.box_key != box_key.to_string() {
-            bail!(
-                "{name} is of another box ({}) than this desk ({box_key})",
-                show::line(&bundle.head.box_key)
-            );
-        }
+        bundle.head.check(name, box_key)?;
         Ok(bundle)
     }
 
@@ -826,4 +893,44 @@ fn parse_drop_name(rest: &str) -> Option<(Window, [u8; 32])> {
         Window(from_decimal(window)?),
         from_hex(file.strip_suffix(".age")?)?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use sealdrop_core::key::BoxSecret;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_never_ends_or_is_no_bundle_does_not_fill_the_disk() {
+        let key = BoxSecret::from_seed(&[1; 32]).to_public();
+        let begin = |box_key: &str| {
+            let json = format!(r#"{{"sealdrop-bundle": 1, "box": "{box_key}", "origin": null}}"#);
+            let mut bytes = member_header("bundle.json", json.len() as u64)
+                .unwrap()
+                .to_vec();
+            bytes.extend_from_slice(json.as_bytes());
+            bytes
+        };
+        let copy = |begin: &[u8], rest: u64, kept: &mut Vec<u8>| {
+            let from = begin.chain(io::repeat(7).take(rest));
+            copy_bundle(from, kept, Path::new("kept"), &key, 10_000)
+                .map_err(|error| error.to_string())
+        };
+        let mut kept = Vec::new();
+        let others = begin("another");
+        for (begin, says) in [(&b""[..], "not a bundle"), (&others, "of another box")] {
+            let error = copy(begin, u64::MAX, &mut kept).unwrap_err();
+            assert!(error.contains(says), "{error}");
+            assert_eq!(kept.len(), 0);
+        }
+        let own = begin(&key.to_string());
+        let fits = 10_000 - own.len() as u64;
+        copy(&own, fits, &mut kept).unwrap();
+        assert_eq!(kept.len(), 10_000);
+        kept.clear();
+        let error = copy(&own, u64::MAX, &mut kept).unwrap_err();
+        assert!(error.contains("bundle in FILE"), "{error}");
+        assert_eq!(kept.len(), 10_000);
+    }
 }

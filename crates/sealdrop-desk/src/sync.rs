@@ -27,7 +27,7 @@ use crate::ledger::{Fault, Known, Ledger, Listed, known_drops};
 use crate::outbox::Outbox;
 use crate::posting::{self, Posting};
 use crate::rosters::{Rosters, differences};
-use crate::{publish, remote, text};
+use crate::{bundle, publish, remote, text};
 
 /// The largest log whose entries are all fetched to find where it forked.
 const MAX_SEARCH: u64 = 1 << 20;
@@ -70,6 +70,7 @@ pub(crate) fn with(
     remarks: Vec<String>,
 ) -> Result<Synced> {
     let profile = home.profile()?;
+    bundle::sweep_spools(home);
     let address = profile.address()?;
     let client = remote::client(context, &address.origin)?;
     let mut sync = Syncing {

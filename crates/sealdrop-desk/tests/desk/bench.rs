@@ -98,6 +98,14 @@ impl Bench {
         command.stdout(piped()).stderr(piped()).spawn().unwrap()
     }
 
+    /// The same with something to come on standard input.
+    pub(crate) fn start_with_pipe(&self, who: &str, args: &[&str]) -> std::process::Child {
+        let mut command = self.command(who, args);
+        let piped = std::process::Stdio::piped;
+        command.stdin(piped()).stdout(piped()).stderr(piped());
+        command.spawn().unwrap()
+    }
+
     /// The same with somebody in front of it.
     pub(crate) fn on_terminal(&self, who: &str, args: &[&str]) -> Terminal {
         Terminal::start(self.command(who, args))

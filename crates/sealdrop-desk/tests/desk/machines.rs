@@ -1,5 +1,7 @@
 //! Two machines of one member, who post one share between them: which one does, and how the other hands its answers over.
 
+use std::io::Write as _;
+
 use crate::answers::{message, posted, read, with_case};
 use crate::bench::Bench;
 use crate::server::WINDOW;
@@ -164,4 +166,28 @@ fn a_bundle_comes_on_standard_input_and_none_goes_into_a_pipe() {
         0
     );
     assert_eq!(bench.json("courier", &["outbox"])["waiting"], 1);
+}
+
+#[test]
+fn what_is_no_bundle_is_refused_before_the_pipe_ends() {
+    let (bench, _) = with_case();
+    let mut child = bench.start_with_pipe("ana", &["bundle", "in", "-"]);
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&[b'x'; 4096]).unwrap();
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while child.try_wait().unwrap().is_none() {
+        assert!(std::time::Instant::now() < patience, "it waits for more");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let said = child.wait_with_output().unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("standard input is not a bundle"), "{said}");
+    drop(pipe);
+    let incoming = bench.path("ana/incoming");
+    assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 0);
+    // What a kill left goes with the next sync.
+    std::fs::write(incoming.join("0123"), "left").unwrap();
+    bench.desk("ana", &["sync"]).ok();
+    assert_eq!(std::fs::read_dir(&incoming).unwrap().count(), 0);
 }
