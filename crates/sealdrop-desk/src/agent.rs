@@ -209,7 +209,7 @@ impl Running<'_> {
         };
         let mut out = io::stdout().lock();
         let said = if self.context.json {
-            text::json(&json.to_string())
+            show::json(&json.to_string())
         } else {
             text::fit(
                 &line(&show::minute(now), &json, synced.as_ref().err()),

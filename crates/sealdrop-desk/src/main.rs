@@ -56,6 +56,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
+use sealdrop_client::show;
 use serde_json::json;
 
 use crate::cli::{Bundle, Cli, Command, Keys, Member};
@@ -93,7 +94,7 @@ fn fault(panic: &std::panic::PanicHookInfo<'_>) -> String {
 fn fail(message: &str, code: u8, json: bool) -> ExitCode {
     if json {
         let object = format!("{:#}", json!({ "error": message, "exit": code }));
-        let _ = writeln!(std::io::stdout(), "{}", text::json(&object));
+        let _ = writeln!(std::io::stdout(), "{}", show::json(&object));
     } else {
         let text = text::fit(&format!("sealdrop-desk: {message}"), &std::io::stderr());
         eprintln!("{text}");
@@ -221,7 +222,7 @@ fn print(answer: &Answer, json: bool) -> ExitCode {
     let text = if answer.json.is_null() {
         return answer.exit_code();
     } else if json {
-        text::json(&format!("{:#}", answer.json))
+        show::json(&format!("{:#}", answer.json))
     } else if answer.is_verbatim {
         answer.text.clone()
     } else {

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use sealdrop_client::{show, system};
 use sealdrop_core::address::Address;
 use sealdrop_core::roster::MAX_LIFE;
@@ -151,7 +149,7 @@ fn listed(file: &Path, findings: &[Finding]) -> String {
 fn lint(file: &Path, address: Option<Address>) -> Result<Answer> {
     let text = text_of(file)?;
     let around = Surroundings {
-        today: today()?,
+        today: show::day(system::now()).parse()?,
         address,
     };
     let findings = match Policy::parse(&text) {
@@ -315,11 +313,4 @@ fn compare(dir: &Path, files: &[(&str, String)]) -> Answer {
     let mut answer = Answer::verbatim(json!({ "differ": other }), said);
     answer.failed = !other.is_empty();
     answer
-}
-
-/// The day in UTC.
-fn today() -> Result<jiff::civil::Date> {
-    let now = i64::try_from(system::now().0)?;
-    let now = Timestamp::from_second(now).context("the clock of this machine is wrong")?;
-    Ok(now.to_zoned(TimeZone::UTC).date())
 }

@@ -1,10 +1,9 @@
 //! Text from strangers, made safe for a terminal. docs/protocol.md, "Opening": control characters are shown as escapes.
 
-use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
-use sealdrop_client::show::{is_hidden, push};
+use sealdrop_client::show::push;
 use sealdrop_core::time::Time;
 use terminal_size::Width;
 
@@ -21,21 +20,6 @@ pub(crate) fn block(text: &str) -> String {
             }
         }
         out.push('\n');
-    }
-    out
-}
-
-/// The same JSON with every such character written as `\uXXXX`. They stand only within strings, where that means the same.
-pub(crate) fn json(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c != '\n' && is_hidden(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
     }
     out
 }
@@ -178,7 +162,7 @@ mod tests {
     #[test]
     fn json_means_the_same_and_moves_no_cursor() {
         let value = serde_json::json!({ "a": "\u{9b}31m\u{202e}\u{7f}\u{e0001}ä" });
-        let safe = json(&value.to_string());
+        let safe = sealdrop_client::show::json(&value.to_string());
         assert_eq!(safe, r#"{"a":"\u009b31m\u202e\u007f\udb40\udc01ä"}"#);
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&safe).unwrap(),
