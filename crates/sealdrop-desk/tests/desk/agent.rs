@@ -200,15 +200,21 @@ fn a_server_that_refuses_or_is_gone_is_tried_again_with_growing_pauses() {
     assert_eq!(agent.stop().0, Some(0), "what failed before is over");
 }
 
-#[test]
-fn a_second_signal_ends_an_agent_whose_server_says_nothing() {
+/// An agent whose server does not answer it.
+fn in_a_sync() -> (Bench, Agent) {
     let (bench, _) = with_courier();
     let before = requests(&bench);
     bench.server.lock().stalls = true;
-    let mut agent = Agent::start(&bench, "courier", &[]);
+    let agent = Agent::start(&bench, "courier", &[]);
     while requests(&bench) == before {
         std::thread::sleep(Duration::from_millis(5));
     }
+    (bench, agent)
+}
+
+#[test]
+fn a_second_signal_ends_an_agent_whose_server_says_nothing() {
+    let (bench, mut agent) = in_a_sync();
     agent.signal("TERM");
     agent.signal("INT");
     assert_eq!(agent.child.wait().unwrap().code(), Some(0));
@@ -218,13 +224,7 @@ fn a_second_signal_ends_an_agent_whose_server_says_nothing() {
 
 #[test]
 fn a_signal_in_a_sync_ends_the_agent_once_the_server_answers() {
-    let (bench, _) = with_courier();
-    let before = requests(&bench);
-    bench.server.lock().stalls = true;
-    let mut agent = Agent::start(&bench, "courier", &[]);
-    while requests(&bench) == before {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let (bench, mut agent) = in_a_sync();
     agent.signal("TERM");
     bench.server.lock().stalls = false;
     assert_eq!(agent.child.wait().unwrap().code(), Some(0));

@@ -376,18 +376,23 @@ fn a_receipt_that_cannot_be_written_is_shown_instead() {
 /// What is asked when somebody wrote a report and did not want to go on.
 const WHAT_NOW: &str = "What shall become of what you wrote?";
 
+/// Begins a report in an editor, which is this script.
+fn edit_with(place: &Place, server: &LyingServer, script: &str) -> Terminal {
+    place.write("editor.sh", script);
+    let mut command = place.submit_command(server, &["--edit"]);
+    command
+        .env("EDITOR", "sh editor.sh")
+        .env_remove("VISUAL")
+        .env("XDG_RUNTIME_DIR", place.folder.path());
+    Terminal::start(command)
+}
+
 #[test]
 fn a_report_that_is_not_agreed_to_can_be_edited_again() {
     let server = LyingServer::start();
     let place = Place::new();
     let script = "printf '# T\\n\\nText.\\n' > \"$1\"; echo once >> edits; wc -l < edits >> \"$1\"";
-    place.write("editor.sh", script);
-    let mut command = place.submit_command(&server, &["--edit"]);
-    command
-        .env("EDITOR", "sh editor.sh")
-        .env_remove("VISUAL")
-        .env("XDG_RUNTIME_DIR", place.folder.path());
-    let mut terminal = Terminal::start(command);
+    let mut terminal = edit_with(&place, &server, script);
     terminal
         .answer("Seal it and go on?", "\r")
         .answer(WHAT_NOW, "\r")
@@ -432,13 +437,8 @@ fn a_report_that_is_to_be_dropped_leaves_nothing() {
 fn what_an_editor_wrote_before_it_failed_is_not_lost() {
     let server = LyingServer::start();
     let place = Place::new();
-    place.write("editor.sh", "printf '# T\\n\\nText.\\n' > \"$1\"; exit 1");
-    let mut command = place.submit_command(&server, &["--edit"]);
-    command
-        .env("EDITOR", "sh editor.sh")
-        .env_remove("VISUAL")
-        .env("XDG_RUNTIME_DIR", place.folder.path());
-    let mut terminal = Terminal::start(command);
+    let script = "printf '# T\\n\\nText.\\n' > \"$1\"; exit 1";
+    let mut terminal = edit_with(&place, &server, script);
     terminal
         .answer("ended with an error", "")
         .answer(WHAT_NOW, "\u{1b}[B\r")
